@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ["platform/rbee", "platform/rbee_cli", "platform/rbee_mini", "tenants", "billing", "gdpr", "inference", "hive_agent"]
+PACKAGES = [
+    "platform/rbee",
+    "platform/rbee_cli",
+    "platform/rbee_mini",
+    "tenants",
+    "billing",
+    "gdpr",
+    "inference",
+    "hive_agent",
+]
 
 PLANTED = {
     "Apps are layered": ("gdpr/planted.py", "import billing.models\n"),
