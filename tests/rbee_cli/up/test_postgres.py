@@ -1,0 +1,111 @@
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+from rbee_cli.errors import UpFailed
+from rbee_cli.up.postgres import Postgres
+
+
+def test_roles_are_bound_by_row_level_security(data_dir: Path) -> None:
+    server = Postgres(data_dir)
+    server.start()
+    try:
+        with psycopg.connect(server.app_url) as connection:
+            found = connection.execute(
+                "SELECT rolname, rolsuper, rolbypassrls, rolcreaterole, rolcreatedb FROM pg_roles "
+                "WHERE rolname LIKE 'rbee%' ORDER BY rolname"
+            ).fetchall()
+            checksums = connection.execute("SHOW data_checksums").fetchone()
+    finally:
+        server.stop()
+    assert found == [("rbee_app", False, False, False, False), ("rbee_owner", False, False, True, True)]
+    assert checksums == ("on",)
+
+
+def test_no_password_and_no_superuser_gets_in(data_dir: Path) -> None:
+    server = Postgres(data_dir)
+    server.start()
+    try:
+        for user, password in (("rbee_app", "wrong"), ("postgres", "wrong"), ("rbee_owner", "")):
+            with pytest.raises(psycopg.OperationalError):
+                psycopg.connect(f"postgresql://{user}:{password}@127.0.0.1:{server.port}/rbee")
+    finally:
+        server.stop()
+
+
+def test_rows_and_port_survive_a_kill(data_dir: Path) -> None:
+    server = Postgres(data_dir)
+    server.start()
+    port = server.port
+    with psycopg.connect(server.owner_url) as connection:
+        connection.execute("CREATE TABLE kept (n int)")
+        connection.execute("INSERT INTO kept VALUES (7)")
+    assert server.process
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait(5)
+
+    again = Postgres(data_dir)
+    again.start()
+    try:
+        with psycopg.connect(again.owner_url) as connection:
+            assert connection.execute("SELECT n FROM kept").fetchall() == [(7,)]
+        assert again.port == port
+    finally:
+        again.stop()
+
+
+def test_lock_file_naming_an_unrelated_process_is_removed(data_dir: Path) -> None:
+    server = Postgres(data_dir)
+    server.start()
+    lock = server.folders.postgres / "postmaster.pid"
+    lines = lock.read_text().split("\n")
+    server.stop()
+    lock.write_text("\n".join([str(os.getpid()), *lines[1:]]))
+
+    again = Postgres(data_dir)
+    again.start()
+    again.stop()
+    assert psutil.pid_exists(os.getpid())
+    assert not lock.exists()
+
+
+def test_lost_passwords_are_made_again(data_dir: Path) -> None:
+    server = Postgres(data_dir)
+    server.start()
+    server.stop()
+    (server.folders.secrets / "rbee_app").unlink()
+
+    again = Postgres(data_dir)
+    again.start()
+    try:
+        with psycopg.connect(again.app_url) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("rbee_app",)
+    finally:
+        again.stop()
+
+
+def test_half_made_cluster_is_made_again(data_dir: Path) -> None:
+    (data_dir / "postgres.new").mkdir()
+    (data_dir / "postgres.new" / "PG_VERSION").write_text("18\n")
+    server = Postgres(data_dir)
+    server.start()
+    server.stop()
+    assert not (data_dir / "postgres.new").exists()
+
+
+def test_server_that_cannot_start_shows_its_log(data_dir: Path) -> None:
+    server = Postgres(data_dir, settings={"shared_buffers": "nonsense"})
+    with pytest.raises(UpFailed, match=r"logs/postgres\.log") as caught:
+        server.start()
+    assert 'invalid value for parameter "shared_buffers"' in caught.value.detail
+
+
+def test_secrets_are_readable_by_their_owner_only(data_dir: Path) -> None:
+    server = Postgres(data_dir)
+    server.prepare()
+    assert {path.stat().st_mode & 0o777 for path in server.folders.secrets.iterdir()} == {0o600}
+    assert server.folders.secrets.stat().st_mode & 0o777 == 0o700
+    assert server.folders.postgres.stat().st_mode & 0o777 == 0o700
