@@ -1,0 +1,58 @@
+//! Rhai for Python: `Engine` compiles a source into a `Script`, `Script.call` runs one of its functions.
+//!
+//! engine    what every script of an engine shares: limits, aliases, built-in and host functions
+//! script    one compiled source: its checks, its calls
+//! guard     the budget of the call that runs on this thread: operations, time, memory
+//! capture   closures copy what they use of their surroundings, so nothing is shared and nothing can leak
+//! record    host objects with named fields; workers: a list of them
+//! convert   values between Python and Rhai
+
+mod calls;
+mod capture;
+mod convert;
+mod engine;
+mod errors;
+mod explain;
+mod guard;
+mod host;
+mod tokens;
+mod limits;
+mod memory;
+mod names;
+mod panics;
+mod record;
+mod script;
+mod values;
+mod workers;
+
+use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: memory::Counting = memory::Counting;
+
+#[pymodule]
+mod rhai_py {
+    #[pymodule_export]
+    use crate::engine::Engine;
+    #[pymodule_export]
+    use crate::limits::Limits;
+    #[pymodule_export]
+    use crate::record::Record;
+    #[pymodule_export]
+    use crate::script::Script;
+    #[pymodule_export]
+    use crate::values::{Frozen, None_, Verdict, freeze};
+    #[pymodule_export]
+    use crate::workers::Workers;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let py = module.py();
+        crate::panics::keep_silent();
+        crate::errors::add_to(module)?;
+        module.add("none", crate::values::none(py)?)?;
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
