@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from rbee_cli.errors import UpFailed
+
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -34,6 +36,11 @@ def remembered_port(path: Path, *, preferred: int = 0, host: str = "127.0.0.1") 
             port = int(probe.getsockname()[1])
     path.write_text(f"{port}\n")
     return port
+
+
+def insist_on(port: int, host: str = "127.0.0.1") -> None:
+    if not is_free(port, host):
+        raise UpFailed(f"port {port} is held by {holder_of(port)}")
 
 
 def holder_of(port: int) -> str:

@@ -110,6 +110,14 @@ class Postgres:
         )
         self.process.start()
 
+    def respawn(self) -> Process:
+        """After its end, where everyone expects it: on the same port."""
+        assert self.process is not None
+        clear_stale_postmaster(self.folders.postgres)
+        ports.insist_on(self.port)
+        self.process.start()
+        return self.process
+
     def wait_ready(self, timeout_s: float = 60) -> None:
         """Recovery after a kill may take a while; a server that ends while starting does not."""
         assert self.process is not None

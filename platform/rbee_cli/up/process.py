@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rbee_cli.up.accounts import Account
@@ -43,6 +43,7 @@ class Process:
         self.stop_signal = stop_signal
         self.death_signal = death_signal
         self._popen: subprocess.Popen[bytes] | None = None
+        self._log_begins_at = 0
 
     def start(self) -> None:
         rotate(self.log)
@@ -142,7 +143,7 @@ def rotate(log: Path, limit_bytes: int = LOG_BYTES) -> None:
         return
 
 
-def _die_with(death_signal: signal.Signals):  # type: ignore[no-untyped-def]
+def _die_with(death_signal: signal.Signals) -> Callable[[], None] | None:
     if _prctl is None:
         return None
     prctl, number, parent = _prctl, int(death_signal), os.getpid()

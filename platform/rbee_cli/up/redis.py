@@ -49,20 +49,25 @@ class Redis:
 
     def spawn(self) -> None:
         own_folder(self.folders.redis, self.account)
+        port_file = self.folders.run / "redis.port"
+        self.port = ports.remembered_port(port_file, preferred=self.preferred_port, host=self._probe)
         program = binaries.redis_program(self.folders.lib, self.account)
-        self.port = ports.remembered_port(
-            self.folders.run / "redis.port", preferred=self.preferred_port, host=self._probe
-        )
-        configuration = self._write_configuration()
         self.process = Process(
             "redis",
-            [program, configuration],
+            [program, self._write_configuration()],
             log=self.folders.log("redis"),
             env={"LANG": "C.UTF-8", "PATH": os.defpath},
             cwd=self.folders.redis,
             account=self.account,
         )
         self.process.start()
+
+    def respawn(self) -> Process:
+        """After its end, where everyone expects it: on the same port."""
+        assert self.process is not None
+        ports.insist_on(self.port, self._probe)
+        self.process.start()
+        return self.process
 
     def wait_ready(self, timeout_s: float = 10) -> None:
         assert self.process is not None

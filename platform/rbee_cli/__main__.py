@@ -1,0 +1,3 @@
+from rbee_cli.main import run
+
+run()

@@ -1,0 +1,59 @@
+"""Options that many commands share."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+QueenUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--queen-url",
+        envvar="RBEE_QUEEN_URL",
+        help="The queen to talk to.",
+        show_default="from the config file",
+    ),
+]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key", envvar="RBEE_API_KEY", help="A key in place of the stored one.", show_envvar=True
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def confirm(question: str, *, yes: bool, as_json: bool) -> None:
+    """Ask before something is removed. A program cannot be asked, so it says --yes."""
+    from rbee_cli.errors import CliError, UsageError
+
+    if yes:
+        return
+    if as_json:
+        raise UsageError("--json asks nothing: confirm by --yes")
+    if not typer.confirm(question):
+        raise CliError("nothing was removed")
+
+
+def pairs(texts: list[str], what: str) -> dict[str, str | int | float | bool]:
+    """`key=value` options; numbers, true and false become what they look like."""
+    from rbee_cli.errors import UsageError
+
+    found: dict[str, str | int | float | bool] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--{what} takes KEY=VALUE, not {text!r}")
+        found[key] = _scalar(value)
+    return found
+
+
+def _scalar(text: str) -> str | int | float | bool:
+    if text in {"true", "false"}:
+        return text == "true"
+    if re.fullmatch(r"-?(0|[1-9]\d{0,17})", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"-?\d{1,15}\.\d{1,15}", text) else text

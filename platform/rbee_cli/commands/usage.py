@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from rbee_cli.arguments import ApiKey, AsJson, QueenUrl
+
+EPILOG = """Examples:
+
+  rbee usage
+
+  rbee usage --tenant acme --limit 200 --json
+"""
+
+COLUMNS = {
+    "ended_at": "ENDED",
+    "tenant": "TENANT",
+    "model": "MODEL",
+    "hive": "HIVE",
+    "outcome": "OUTCOME",
+    "usage": "USED",
+    "amount": "AMOUNT",
+    "request_id": "REQUEST",
+}
+
+
+def usage(
+    tenant: Annotated[str, typer.Option(help="Only of this tenant.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 50,
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """List what tasks used and cost, newest first."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    asked = {"limit": limit} | ({"tenant": tenant} if tenant else {})
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        rows = queen.get("/api/v1/usage", **asked)
+    output = Output(as_json=as_json)
+    if as_json:
+        output.result(rows)
+        return
+    output.table([row | {"amount": money(row)} for row in rows], COLUMNS, empty="nothing was used yet")
+
+
+def money(row: dict[str, Any]) -> str:
+    """`0.001250 EUR`, exactly."""
+    micros = int(row.get("amount_micros") or 0)
+    return f"{micros // 1_000_000}.{micros % 1_000_000:06d} {row.get('currency') or ''}".strip()

@@ -1,0 +1,95 @@
+"""The `rbee` command.
+
+Exit codes: 0 done · 1 failed · 2 wrong usage · 3 no queen answers · 4 not authorised · 5 not found · 6 conflict ·
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from rbee_cli import __version__
+from rbee_cli.commands import chat, hive, key, login, model, status, tenant, up, usage
+from rbee_cli.errors import CliError
+
+EPILOG = """Examples:
+
+  rbee up                                    start everything on this machine
+
+  rbee chat "What is rbee?"                  ask the colony
+
+  rbee model add Qwen/Qwen3-0.6B-GGUF --hive gpu-node-01
+
+  rbee hive token --region EU                let another machine join
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no queen answers, 4 not authorised, 5 not found, 6 conflict.
+"""
+
+app = typer.Typer(
+    name="rbee",
+    help="Turn the GPUs of many machines into one OpenAI-compatible API.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=up.EPILOG)(up.up)
+app.command(epilog=status.EPILOG)(status.status)
+app.command(epilog=login.EPILOG)(login.login)
+app.command(epilog=chat.EPILOG)(chat.chat)
+app.add_typer(model.app, name="model")
+app.add_typer(hive.app, name="hive")
+app.add_typer(key.app, name="key")
+app.add_typer(tenant.app, name="tenant")
+app.command(epilog=usage.EPILOG)(usage.usage)
+
+
+@app.command()
+def version(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+) -> None:
+    """Print the version of this command."""
+    print(json.dumps({"version": __version__}) if as_json else f"rbee {__version__}")
+
+
+def run() -> None:
+    try:
+        app()
+    except CliError as error:
+        _tell(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 -- nobody wants to read a traceback at a prompt
+        if os.environ.get("RBEE_LOG_LEVEL", "").lower() == "debug":
+            traceback.print_exc()
+        _tell(
+            CliError(
+                f"this is a bug in rbee: {type(error).__name__}: {error} (RBEE_LOG_LEVEL=debug shows where)"
+            )
+        )
+        sys.exit(1)
+
+
+def _tell(error: CliError) -> None:
+    if "--json" in sys.argv[1:]:
+        said = {"error": {"message": str(error), "exit_code": error.exit_code}}
+        print(json.dumps(said, ensure_ascii=False), file=sys.stderr)
+        return
+    print(f"rbee: {error}", file=sys.stderr)
+    if error.detail:
+        print("\n".join(f"  {line}" for line in error.detail.splitlines()), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,48 @@
+"""Stopping everything within five seconds, in an order that loses nothing.
+
+The hive goes first, while the queen can still book its last receipts; the databases go last. Whoever does not go in
+time is killed: receipts are in the hive's spool, and PostgreSQL recovers from its log.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+from rbee_cli.up.keeper import Keeper
+
+# Parts that stop side by side, and how long they are given.
+ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
+    (("hive", "celery-beat"), 1.8),
+    (("queen", "celery-worker"), 1.6),
+    (("redis", "postgres"), 1.2),
+)
+
+
+def stop_all(keeper: Keeper, is_in_a_hurry: Callable[[], bool]) -> list[str]:
+    """Returns the names of what had to be killed."""
+    killed = []
+    for names, patience_s in ORDER:
+        killed += _stop(keeper, names, patience_s, is_in_a_hurry)
+    return killed
+
+
+def _stop(
+    keeper: Keeper, names: Sequence[str], patience_s: float, is_in_a_hurry: Callable[[], bool]
+) -> list[str]:
+    processes = [process for name in names if (process := keeper.process(name))]
+    for process in processes:
+        process.ask_to_stop()
+    deadline = time.monotonic() + patience_s
+    while any(process.is_running for process in processes):
+        if is_in_a_hurry() or time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    late = [process for process in processes if process.is_running]
+    for process in late:
+        if process.name == "postgres" and not is_in_a_hurry():
+            process.ask_to_stop(signal.SIGQUIT)  # without a checkpoint; its sessions end with it
+            process.wait(0.5)
+        process.kill()
+    return [process.name for process in late]
