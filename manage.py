@@ -10,4 +10,7 @@ if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rbee.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from rbee.env import exit_on_misconfiguration
+
+    with exit_on_misconfiguration():
+        execute_from_command_line(sys.argv)

@@ -1,0 +1,272 @@
+"""What the queen reads from its environment, each variable checked when the settings are read.
+
+A variable that nobody knows, or a value that makes no sense, stops the start with one line that names the variable and
+what it takes. What is missing stops it only where it is needed (`Env.require`): `manage.py makemigrations` and the type
+checker read the settings without a database. Secrets may stand in a file: `RBEE_SECRET_KEY_FILE` and so on.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import ipaddress
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import platformdirs
+from django.core.exceptions import ImproperlyConfigured
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+SECRET_BYTES = 32
+HIVE_SIDE_HOST = "queen"  # in a URL for hives: the host by which the hive reached the queen
+
+# Read by the `rbee` command, the acceptance tests and the benchmark, which may share our environment.
+OTHER_PROGRAMS = ("RBEE_API_KEY", "RBEE_QUEEN_URL", "RBEE_CONFIG_PATH")
+OTHER_PREFIXES = ("RBEE_ACCEPT_", "RBEE_BENCH_")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Env:
+    """An empty URL or secret was not given; `require` says so in words."""
+
+    mode: str
+    database_url: str
+    database_owner_url: str
+    redis_url: str
+    hive_redis_url: str
+    celery_broker_url: str
+    secret_key: bytes
+    data_dir: Path
+    host: str
+    port: int
+    public_url: str
+    lan_ranges: tuple[Network, ...]
+    local_hosts: tuple[str, ...]
+    scheduler_file: Path
+    log_level: str
+    task_timeout_s: int
+
+    @property
+    def is_business(self) -> bool:
+        return self.mode == "business"
+
+    def require(self, *names: str) -> None:
+        """Raises ImproperlyConfigured for the first of `names` (fields) that was not given."""
+        for name in names:
+            if not getattr(self, name):
+                raise ImproperlyConfigured(
+                    f"RBEE_{name.upper()} is not set; it takes {VARIABLES[f'RBEE_{name.upper()}'].takes}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    read: Callable[[str], Any]
+    takes: str
+    default: str = ""
+    is_secret: bool = False  # may stand in a file named by <NAME>_FILE
+
+
+def read_env(environ: Mapping[str, str]) -> Env:
+    """Raises ImproperlyConfigured with one line."""
+    _refuse_unknown(environ)
+    values = {
+        name.removeprefix("RBEE_").lower(): _value(name, variable, environ)
+        for name, variable in VARIABLES.items()
+    }
+    values["hive_redis_url"] = values["hive_redis_url"] or _as_hives_see(values["redis_url"])
+    values["celery_broker_url"] = values["celery_broker_url"] or values["redis_url"]
+    values["public_url"] = values["public_url"] or f"http://{_url_host(values['host'])}:{values['port']}"
+    return Env(**values)
+
+
+@contextmanager
+def exit_on_misconfiguration() -> Iterator[None]:
+    """For entry points: one line on stderr and exit code 2 in place of a traceback."""
+    try:
+        yield
+    except ImproperlyConfigured as error:
+        print(f"rbee: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    known = {*VARIABLES, *OTHER_PROGRAMS, *(f"{name}_FILE" for name, v in VARIABLES.items() if v.is_secret)}
+    for name in environ:
+        if not name.startswith("RBEE_") or name in known or name.startswith(OTHER_PREFIXES):
+            continue
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise ImproperlyConfigured(f"{name} is not a setting of rbee{hint}")
+
+
+def _value(name: str, variable: Variable, environ: Mapping[str, str]) -> Any:
+    text = environ.get(name, "").strip()
+    file = environ.get(f"{name}_FILE", "").strip() if variable.is_secret else ""
+    if text and file:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set; keep one")
+    if file:
+        text = _file_text(f"{name}_FILE", file)
+    try:
+        return variable.read(text or variable.default)
+    except ValueError:
+        shown = "what it holds" if variable.is_secret else repr(text)
+        raise ImproperlyConfigured(f"{name} takes {variable.takes}, not {shown}") from None
+
+
+def _file_text(name: str, path: str) -> str:
+    try:
+        text = Path(path).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise ImproperlyConfigured(f"{name} names {path}, which cannot be read: {reason}") from None
+    if not text:
+        raise ImproperlyConfigured(f"{name} names {path}, which is empty")
+    return text
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError
+        return text.lower()
+
+    return read
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not text:
+            return ""
+        parts = urlsplit(text)
+        if (
+            parts.scheme not in schemes or not parts.hostname or parts.port == 0
+        ):  # `.port` raises beyond 65535
+            raise ValueError
+        return text
+
+    return read
+
+
+def _database_url(text: str) -> str:
+    url = _url("postgresql", "postgres")(text)
+    if url and (not urlsplit(url).username or not urlsplit(url).path.strip("/")):
+        raise ValueError
+    return url
+
+
+def _secret_key(text: str) -> bytes:
+    """Hex or base64 of at least 32 bytes, or text of at least 43 characters of URL-safe base64's alphabet."""
+    if not text:
+        return b""
+    for decode in (bytes.fromhex, _base64):
+        try:
+            secret = decode(text)
+        except ValueError:
+            continue
+        if len(secret) >= SECRET_BYTES:
+            return secret
+    raise ValueError
+
+
+def _base64(text: str) -> bytes:
+    padded = text.replace("-", "+").replace("_", "/")
+    padded += "=" * (-len(padded) % 4)
+    try:
+        return base64.b64decode(padded, validate=True)
+    except binascii.Error as error:
+        raise ValueError from error
+
+
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return read
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if any("/" in host or " " in host for host in hosts):
+        raise ValueError
+    return hosts
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser().absolute()
+
+
+def _host(text: str) -> str:
+    if "/" in text or " " in text:
+        raise ValueError
+    return text
+
+
+def _default_data_dir() -> str:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return "/var/lib/rbee"
+    return platformdirs.user_data_dir("rbee", appauthor=False)
+
+
+def _as_hives_see(redis_url: str) -> str:
+    """Without the queen's own password: each hive is told its own user."""
+    if not redis_url:
+        return ""
+    parts = urlsplit(redis_url)
+    return urlunsplit((parts.scheme, f"{HIVE_SIDE_HOST}:{parts.port or 6379}", parts.path, "", ""))
+
+
+def _url_host(host: str) -> str:
+    if host in ("0.0.0.0", "::", ""):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
+_REDIS = "a URL such as redis://user:password@host:6379/0"
+_POSTGRES = "a URL such as postgresql://user:password@host:5432/rbee"
+
+VARIABLES: dict[str, Variable] = {
+    "RBEE_MODE": Variable(_choice("home", "business"), "home or business", "home"),
+    "RBEE_DATABASE_URL": Variable(_database_url, f"{_POSTGRES}, of the application role", is_secret=True),
+    "RBEE_DATABASE_OWNER_URL": Variable(
+        _database_url, f"{_POSTGRES}, of the role that owns the tables", is_secret=True
+    ),
+    "RBEE_REDIS_URL": Variable(_url("redis", "rediss"), _REDIS, is_secret=True),
+    "RBEE_HIVE_REDIS_URL": Variable(
+        _url("redis", "rediss"), "a URL such as redis://queen:6379/0 that hives are told"
+    ),
+    "RBEE_CELERY_BROKER_URL": Variable(
+        _url("redis", "rediss", "amqp", "amqps"), "the URL of a Redis or RabbitMQ", is_secret=True
+    ),
+    "RBEE_SECRET_KEY": Variable(
+        _secret_key,
+        f"at least {SECRET_BYTES} random bytes in hex or base64 (openssl rand -hex 32)",
+        is_secret=True,
+    ),
+    "RBEE_DATA_DIR": Variable(_path, "a folder", _default_data_dir()),
+    "RBEE_HOST": Variable(_host, "an address to listen on", "127.0.0.1"),
+    "RBEE_PORT": Variable(_between(1, 65535), "a port from 1 to 65535", "7833"),
+    "RBEE_PUBLIC_URL": Variable(_url("http", "https"), "the URL by which clients and hives reach the queen"),
+    "RBEE_LAN_RANGES": Variable(_networks, "networks such as 192.168.1.0/24, with commas between them"),
+    "RBEE_LOCAL_HOSTS": Variable(_hosts, "host names, with commas between them"),
+    "RBEE_SCHEDULER_FILE": Variable(_path, "a path", "~/.config/rbee/scheduler.rhai"),
+    "RBEE_LOG_LEVEL": Variable(
+        _choice("debug", "info", "warning", "error"), "debug, info, warning or error", "info"
+    ),
+    "RBEE_TASK_TIMEOUT_S": Variable(_between(1, 86_400), "seconds from 1 to 86400", "600"),
+}

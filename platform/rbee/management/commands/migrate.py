@@ -1,0 +1,53 @@
+"""`manage.py migrate`: Django's, as the owner of the tables, one at a time, with roles, rights and partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandParser
+from django.core.management.commands.migrate import Command as Migrate
+from django.db import connections, transaction
+
+from gdpr.domain.partitions import make_partitions
+from rbee.roles import grant_tables, make_colony_role
+
+LOCK = 0x7262_6565_0001
+
+
+class Command(Migrate):
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.set_defaults(database="owner")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        settings.RBEE.require("database_url", "database_owner_url")
+        if options["database"] != "owner":
+            raise ImproperlyConfigured("migrate runs as the owner of the tables: leave --database out")
+        owner, application_role = connections["owner"], settings.DATABASES["default"]["USER"]
+        with _one_at_a_time():
+            make_colony_role(owner, application_role)
+            super().handle(*args, **options)
+            if self._foundations_stand():
+                with transaction.atomic(using="owner"):
+                    grant_tables(owner, application_role)
+                make_partitions(using="owner")
+
+    def _foundations_stand(self) -> bool:
+        """Not after `migrate gdpr zero` or `--plan`."""
+        return "gdpr_auditentry" in connections["owner"].introspection.table_names()
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two queens that start together must not both migrate. The lock ends with the connection."""
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+    try:
+        yield
+    finally:
+        with connections["owner"].cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])

@@ -1,0 +1,90 @@
+"""Django's settings, from the environment alone; `env.py` has the variables and what each takes."""
+
+import os
+from pathlib import Path
+
+from gdpr.secrets import derive_from
+from rbee.databases import database_settings
+from rbee.env import read_env
+
+RBEE = read_env(os.environ)
+
+BASE_DIR = Path(__file__).resolve().parent
+
+# Without a root secret this stays empty, and Django refuses to sign anything.
+SECRET_KEY = derive_from(RBEE.secret_key, "django").hex() if RBEE.secret_key else ""
+DEBUG = False
+# Hosts are checked where they matter: keyless calls by their own rule, everything else by key.
+ALLOWED_HOSTS = ["*"]
+
+INSTALLED_APPS = [
+    "rbee",
+    "inference",
+    "billing",
+    "tenants",
+    "gdpr",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "rest_framework",
+    "drf_spectacular",
+]
+MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
+ROOT_URLCONF = "rbee.urls"
+ASGI_APPLICATION = "rbee.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+    }
+]
+
+DATABASES = database_settings(RBEE)
+DATABASE_ROUTERS = ["rbee.databases.MigrateAsOwner"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "tenants.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.ScryptPasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "static/"
+APPEND_SLASH = False
+# The body of a request for an image or of a long conversation; the lane for /v1 has its own limit.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+REST_FRAMEWORK = {
+    "EXCEPTION_HANDLER": "rbee.errors.rest_exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    # A view that names no rule of its own is closed.
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {"TITLE": "rbee management API", "VERSION": "1", "SERVE_INCLUDE_SCHEMA": False}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": RBEE.log_level.upper()},
+    # A request's path may hold what nobody should keep; servers log their own lines.
+    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+}

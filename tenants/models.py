@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from gdpr.ids import uuid7
+from gdpr.scope import TenantManager
+from tenants.enums import KeyScope, Role, TenantStatus
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        user = self.model(email=email.strip().lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, **{"is_staff": True, "is_superuser": True, **fields})
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person with an account. Belongs to no tenant: `Member` says where they may do what."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField(max_length=254, unique=True)  # in lower case
+    name = models.CharField(max_length=200, blank=True)
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: list[str] = []
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(email=Lower("email")), name="tenants_user_email_lower")
+        ]
+
+    class Privacy:
+        none = ("is_active", "is_staff", "is_superuser", "created_at")
+        pseudonym = ("id",)
+        personal = ("email", "name", "last_login")
+        secret = ("password",)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Plan(models.Model):
+    """What a tenant may use. A limit that is null is no limit."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    tier = models.CharField(max_length=50)  # what scripts compare: free, pro, enterprise
+    requests_per_minute = models.PositiveIntegerField(null=True)
+    tokens_per_minute = models.PositiveIntegerField(null=True)
+    tokens_per_day = models.PositiveBigIntegerField(null=True)
+    concurrent_tasks = models.PositiveIntegerField(null=True)
+
+    class Privacy:
+        none = ("id", "slug", "name", "tier", "requests_per_minute", "tokens_per_minute", "tokens_per_day",
+                "concurrent_tasks")  # fmt: skip
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Tenant(models.Model):
+    """A customer organisation; scripts call it `customer`. A limit that is null is the plan's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT)
+    status = models.CharField(max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
+    region = models.CharField(max_length=50, blank=True)  # tasks run in this region only; empty: in any
+    industry = models.CharField(max_length=100, blank=True)
+    gdpr_consent_at = models.DateTimeField(null=True)  # when it agreed to the processing of personal data
+    requests_per_minute = models.PositiveIntegerField(null=True)
+    tokens_per_minute = models.PositiveIntegerField(null=True)
+    tokens_per_day = models.PositiveBigIntegerField(null=True)
+    concurrent_tasks = models.PositiveIntegerField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["Tenant"](tenant_field="id")
+
+    class Privacy:
+        none = ("plan", "status", "region", "industry", "gdpr_consent_at", "requests_per_minute",
+                "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "created_at")  # fmt: skip
+        pseudonym = ("id",)
+        personal = ("slug", "name")
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Project(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    slug = models.SlugField()
+    name = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["Project"]()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="tenants_project_slug")]
+
+    class Privacy:
+        none = ("created_at",)
+        pseudonym = ("id", "tenant")
+        content = ("slug", "name")
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Member(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    role = models.CharField(max_length=20, choices=Role, default=Role.MEMBER)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["Member"]()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="tenants_member_user")]
+
+    class Privacy:
+        none = ("role", "created_at")
+        pseudonym = ("id", "tenant", "user")
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.user_id}"
+
+
+class ApiKey(models.Model):
+    """A credential of a project. Written by `tenants.domain.keys` only; its secret is not in here.
+
+    `mac` is HMAC-SHA256 of the whole value under a derived pepper. A key whose value was brought along from another
+    gateway is found by `mac`, one that we made by the `kid` inside it.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    project = models.ForeignKey(
+        Project, on_delete=models.PROTECT, db_constraint=False
+    )  # composite, by migration
+    kid = models.CharField(max_length=16, unique=True)
+    mac = models.BinaryField(max_length=32, unique=True)
+    last4 = models.CharField(max_length=4)
+    name = models.CharField(max_length=200)
+    scopes = ArrayField(models.CharField(max_length=20, choices=KeyScope))
+    brought_along = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    objects = TenantManager["ApiKey"]()
+
+    class Meta:
+        ordering = ["-id"]
+
+    class Privacy:
+        none = ("scopes", "brought_along", "created_at", "expires_at", "revoked_at")
+        pseudonym = ("id", "tenant", "project", "kid")
+        secret = ("mac", "last4")
+        content = ("name",)
+
+    def __str__(self) -> str:
+        return self.kid
+
+    def is_usable(self, at: datetime | None = None) -> bool:
+        at = at or timezone.now()
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
