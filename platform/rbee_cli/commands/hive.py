@@ -33,6 +33,8 @@ JOIN_EPILOG = """Examples:
   rbee hive join https://rbee.example.com --token - --no-run        the token from standard input
 """
 
+FROM_STDIN = "-"
+
 Folder = Annotated[
     Path | None,
     typer.Option("--dir", help="The hive's folder.", show_default="in your user data folder"),
@@ -88,7 +90,7 @@ def join(
     where = hive_folder(folder)
     try:
         credentials = join_queen(
-            url, sys.stdin.readline().strip() if token == "-" else token, where, name or None
+            url, sys.stdin.readline().strip() if token == FROM_STDIN else token, where, name or None
         )
     except HiveError as error:
         raise CliError(str(error)) from error

@@ -12,6 +12,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -114,3 +115,18 @@ def _install_redis() -> str:
         "zypper": "sudo zypper install -y valkey",
     }
     return next((command for name, command in managers.items() if shutil.which(name)), "install redis-server")
+
+
+def main() -> int:
+    """`make test` asks first whether the servers can be had: 0, or one line that says what to install."""
+    try:
+        postgres_programs(POSTGRES_MAJOR, Path(), None)
+        redis_program(Path(), None)
+    except UpFailed as error:
+        print(f"rbee: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
