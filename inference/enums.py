@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from django.db import models
+
+
+class Engine(models.TextChoices):
+    """Folders of `hive_agent/engines`."""
+
+    LLAMA_CPP = "llama_cpp"
+    ECHO = "echo"  # for load tests; only ever chosen by name
+
+
+class Capability(models.TextChoices):
+    TEXT_GEN = "text-gen"
+    IMAGE_GEN = "image-gen"
+    AUDIO_GEN = "audio-gen"
+    VIDEO_GEN = "video-gen"
+    EMBEDDING = "embedding"
+
+    @property
+    def model_type(self) -> str:
+        """`type` of the model in `/v1/models`: text, image, audio, video, embedding."""
+        return self.value.removesuffix("-gen")
+
+
+class VersionStatus(models.TextChoices):
+    DRAFT = "draft"  # compiled, never in force
+    ACTIVE = "active"
+    RETIRED = "retired"  # was in force
+
+
+class HiveState(models.TextChoices):
+    ONLINE = "online"
+    SILENT = "silent"  # gets no task
+    OFFLINE = "offline"
