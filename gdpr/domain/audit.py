@@ -1,0 +1,167 @@
+"""The audit log: what was done or refused, by whom, in the transaction that did it.
+
+Entries hold no personal data: people, tenants and tasks are named by identifiers, and `details` by what the program
+itself chose (names of models and hives, hashes of scripts, quantities). Entries are not chained by their writers: that
+would make every writer wait for one row. Each carries its own leaf hash; a sequencer orders them afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from gdpr.ids import month_of, uuid7
+from gdpr.models import AuditEntry
+from gdpr.scope import OutsideScope, current_scope
+
+SCHEMA_VERSION = 1
+ENTRY_BYTES_MAX = 65_535  # an entry's length is 16 bits in the bundles of a transparency log
+LEAF_PREFIX = b"\x00"
+
+_JSON_INTEGER_MAX = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it. `id` is a pseudonym: a key's kid, a user's id, a hive's id, the name of a part of rbee."""
+
+    kind: str
+    id: str = ""
+
+    @classmethod
+    def key(cls, kid: str) -> Actor:
+        return cls("key", kid)
+
+    @classmethod
+    def user(cls, user_id: UUID) -> Actor:
+        return cls("user", user_id.hex)
+
+    @classmethod
+    def hive(cls, hive_id: str) -> Actor:
+        return cls("hive", hive_id)
+
+    @classmethod
+    def system(cls, part: str) -> Actor:
+        return cls("system", part)
+
+    @classmethod
+    def keyless(cls) -> Actor:
+        """A caller of home mode, on this machine or a listed network."""
+        return cls("keyless")
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.id}" if self.id else self.kind
+
+
+def record(
+    event: str,
+    *,
+    actor: Actor,
+    tenant_id: UUID | None = None,
+    object_ref: str = "",
+    outcome: str = "ok",
+    details: Mapping[str, Any] | None = None,
+    request_id: str = "",
+) -> AuditEntry:
+    """`event` is noun.verb: `key.revoked`. `tenant_id` is that of the scope unless given; `details` holds integers,
+    strings, booleans, None, and lists and objects of them. Raises OutsideScope outside of `tenant_tx` and `colony_tx`,
+    ValueError for details that have no canonical form. One INSERT."""
+    scope = current_scope()
+    if scope is None:
+        raise OutsideScope(f"audit entry {event} needs tenant_tx or colony_tx around what it tells of")
+    entry_id = uuid7()
+    entry = AuditEntry(
+        month=month_of(entry_id),
+        id=entry_id,
+        tenant_id=tenant_id or scope.tenant_id,
+        event=event,
+        actor=str(actor),
+        object_ref=object_ref,
+        outcome=outcome,
+        details=dict(details or {}),
+        request_id=request_id,
+        at=datetime.now(UTC),
+        schema_version=SCHEMA_VERSION,
+    )
+    entry.leaf = leaf_of(entry)
+    entry.save()
+    return entry
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """SHA-256 as RFC 6962 has it for leaves, so that no inner node can pass for one."""
+    return hashlib.sha256(LEAF_PREFIX + entry).digest()
+
+
+def leaf_of(entry: AuditEntry) -> bytes:
+    """What `leaf` must be, from the other columns as they are."""
+    columns = (
+        "id", "tenant_id", "event", "actor", "object_ref", "outcome", "details", "request_id", "at", "schema_version"
+    )  # fmt: skip
+    return leaf_hash(canonical_entry(**{name: getattr(entry, name) for name in columns}))
+
+
+def canonical_entry(
+    *,
+    id: UUID,  # noqa: A002 -- the column's name
+    tenant_id: UUID | None,
+    event: str,
+    actor: str,
+    object_ref: str,
+    outcome: str,
+    details: Mapping[str, Any],
+    request_id: str,
+    at: datetime,
+    schema_version: int = SCHEMA_VERSION,
+) -> bytes:
+    """The bytes that are hashed. Raises ValueError when they are longer than a log takes."""
+    entry = canonical_json(
+        {
+            "actor": actor,
+            "at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "details": details,
+            "event": event,
+            "id": str(id),
+            "object_ref": object_ref,
+            "outcome": outcome,
+            "request_id": request_id,
+            "schema_version": schema_version,
+            "tenant_id": None if tenant_id is None else str(tenant_id),
+        }
+    )
+    if len(entry) > ENTRY_BYTES_MAX:
+        raise ValueError(f"audit entry {event} has {len(entry)} bytes; at most {ENTRY_BYTES_MAX} fit")
+    return entry
+
+
+def canonical_json(value: object) -> bytes:
+    """RFC 8785 for what entries hold: no floats, ASCII keys, integers that every reader of JSON keeps."""
+    _refuse_ambiguous(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _refuse_ambiguous(value: object) -> None:
+    if value is None or isinstance(value, bool):
+        return
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise ValueError("PostgreSQL's JSON cannot hold U+0000")
+    elif isinstance(value, int):
+        if abs(value) > _JSON_INTEGER_MAX:
+            raise ValueError(f"{value} is beyond the integers that JSON keeps exactly")
+    elif isinstance(value, list | tuple):
+        for item in value:
+            _refuse_ambiguous(item)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str) or not key.isascii():
+                raise ValueError(f"{key!r} is not an ASCII key")
+            _refuse_ambiguous(key)
+            _refuse_ambiguous(item)
+    else:
+        raise ValueError(f"{type(value).__name__} has no canonical form in an audit entry")

@@ -1,0 +1,16 @@
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from gdpr import registry
+
+
+class Command(BaseCommand):
+    help = "Fail unless every column of every table has a privacy class."
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        findings = registry.findings()
+        if findings:
+            raise CommandError("\n".join(findings))
+        self.stdout.write("Every column has a privacy class.")

@@ -1,0 +1,46 @@
+"""The colony's own chores. Tasks of customers never pass here: they go to the hives' queues, by the queen's own publisher.
+
+celery -A rbee.celery worker        celery -A rbee.celery beat
+"""
+
+import os
+
+from celery import Celery
+from celery.schedules import crontab
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rbee.settings")
+
+from django.conf import settings
+
+from rbee.env import exit_on_misconfiguration
+
+KEY_PREFIX = "rbee:celery:"
+
+with exit_on_misconfiguration():
+    settings.RBEE.require("database_url", "celery_broker_url", "secret_key")
+
+app = Celery("rbee", broker=settings.RBEE.celery_broker_url)
+app.conf.update(
+    accept_content=["json"],
+    task_serializer="json",
+    task_ignore_result=True,
+    result_backend=None,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+    worker_concurrency=1,
+    worker_prefetch_multiplier=1,
+    task_acks_late=True,
+    task_time_limit=600,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"global_keyprefix": KEY_PREFIX, "visibility_timeout": 3600},
+    task_default_queue="chores",
+    timezone="UTC",
+    # In memory: chores are idempotent, and a file would be one more thing to repair after a kill.
+    beat_scheduler="celery.beat:Scheduler",
+    beat_schedule={
+        "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
+        "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
+    },
+)
+app.autodiscover_tasks()

@@ -1,0 +1,64 @@
+"""What stands between the server and the two applications: which paths the lane takes, and when it starts and ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LANE_PREFIXES = ("/v1/", "/openai/v1/")
+LANE_PATHS = frozenset({"/v1", "/openai/v1", "/openapi.json", "/hive/v1/receipts", "/healthz", "/readyz"})
+
+logger = logging.getLogger(__name__)
+
+
+class HasLife(Protocol):
+    async def startup(self) -> None: ...
+    async def shutdown(self) -> None: ...
+
+
+class Front:
+    """Returns the application's awaitable as it is: one frame fewer on each of its steps."""
+
+    def __init__(self, lane: Application, django: Application) -> None:
+        self.lane = lane
+        self.django = django
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        path: str = scope["path"]
+        if path.startswith(LANE_PREFIXES) or path in LANE_PATHS:
+            return self.lane(scope, receive, send)
+        return self.django(scope, receive, send)
+
+
+class Lifespan:
+    """The server serves nothing until `startup` is done, and waits for `shutdown`."""
+
+    def __init__(self, *parts: HasLife) -> None:
+        self.parts = parts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            for part in self.parts:
+                await part.startup()
+        except Exception as error:
+            logger.exception("the queen cannot start")
+            await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for part in reversed(self.parts):
+            await part.shutdown()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Before it is accepted, which a server answers with 403."""
+    await receive()
+    await send({"type": "websocket.close"})

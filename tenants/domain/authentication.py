@@ -1,0 +1,262 @@
+"""Who is calling. Each queen process remembers callers for at most 5 s, and forgets at once what it is told to.
+
+AuthenticationDown      the database did not answer: refuse with 503, never let in
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import msgspec
+import psycopg
+from django.db import connection
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from gdpr.scope import COLONY_ROLE, colony_tx
+from tenants.domain.keys import can_be_a_key, key_mac, parse_api_key
+from tenants.enums import KeyScope, TenantStatus
+
+REMEMBERED_S = 5.0
+UNKNOWN_REMEMBERED_S = 2.0
+REMEMBERED_MAX = 10_000
+UNKNOWN_MAX = 10_000
+
+HOME_TENANT = "home"  # slug of the tenant that keyless calls belong to
+
+
+class AuthenticationDown(Exception):
+    pass
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Of the tenant. None is no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    concurrent_tasks: int | None = None
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Identifiers are UUIDs in hex. A keyless caller has no key."""
+
+    tenant_id: str
+    tenant_slug: str
+    tier: str
+    plan_slug: str
+    project_id: str
+    key_id: str
+    kid: str
+    scopes: frozenset[str]
+    region: str  # tasks run there only; empty: anywhere
+    industry: str
+    gdpr_consent: bool
+    limits: Limits
+    is_keyless: bool = False
+
+
+class Found(NamedTuple):
+    caller: Caller
+    expires_at: datetime | None
+
+
+FIELDS = """
+    t.id AS tenant_id, t.slug AS tenant_slug, t.status, t.region, t.industry,
+    t.gdpr_consent_at IS NOT NULL AS gdpr_consent,
+    coalesce(t.requests_per_minute, p.requests_per_minute) AS requests_per_minute,
+    coalesce(t.tokens_per_minute, p.tokens_per_minute) AS tokens_per_minute,
+    coalesce(t.tokens_per_day, p.tokens_per_day) AS tokens_per_day,
+    coalesce(t.concurrent_tasks, p.concurrent_tasks) AS concurrent_tasks,
+    p.tier, p.slug AS plan_slug
+"""
+KEY_QUERY = f"""
+    SELECT {FIELDS}, k.project_id, k.id AS key_id, k.kid, k.mac, k.scopes, k.expires_at
+    FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+    WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+"""  # noqa: S608 -- constants
+BY_KID = f"{KEY_QUERY} AND k.kid = %s AND NOT k.brought_along"
+BY_MAC = f"{KEY_QUERY} AND k.mac = %s AND k.brought_along"
+HOME = f"""
+    SELECT {FIELDS}, j.id AS project_id
+    FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id JOIN tenants_project j ON j.tenant_id = t.id
+    WHERE t.slug = %s ORDER BY j.id LIMIT 1
+"""  # noqa: S608 -- constants
+
+_NOBODY_MAC = os.urandom(32)
+
+
+class CallerCache:
+    """One per queen process; its methods are called on one event loop.
+
+    Keys are remembered by a keyed hash, so that no value of a customer stays in memory. `handle` takes the messages of
+    `tenants.domain.invalidation`.
+    """
+
+    def __init__(self, pool: AsyncConnectionPool) -> None:
+        self._pool = pool
+        self._known: dict[bytes, tuple[Caller, float]] = {}  # until this time of the monotonic clock
+        self._unknown: dict[bytes, float] = {}
+        self._loading: dict[bytes, asyncio.Task[Caller | None]] = {}
+        self._home: tuple[Caller, float] | None = None
+        self._generation = 0  # of what was forgotten
+        self._hash_key = os.urandom(32)
+
+    def get(self, secret: str) -> Caller | None:
+        """Without waiting. None: not remembered, or not known to be anybody; `load` tells."""
+        found = self._known.get(self._digest(secret))
+        if found is None or found[1] <= time.monotonic():
+            return None
+        return found[0]
+
+    async def load(self, secret: str) -> Caller | None:
+        """None: nobody's key. Raises AuthenticationDown. One query, shared by all who ask for the same key."""
+        if caller := self.get(secret):
+            return caller
+        if not can_be_a_key(secret):
+            return None
+        digest = self._digest(secret)
+        if self._unknown.get(digest, 0.0) > time.monotonic():
+            return None
+        loading = self._loading.get(digest)
+        if loading is None:
+            loading = asyncio.create_task(self._load(secret, digest))
+            self._loading[digest] = loading
+            loading.add_done_callback(lambda _: self._loading.pop(digest, None))
+        # A client that leaves must not take the query away from the others.
+        return await asyncio.shield(loading)
+
+    async def home_caller(self) -> Caller:
+        """Who keyless calls are: the tenant `home`. Raises AuthenticationDown, also while there is none."""
+        if self._home and self._home[1] > time.monotonic():
+            return self._home[0]
+        generation = self._generation
+        row = await self._fetch(HOME, HOME_TENANT)
+        if row is None:
+            raise AuthenticationDown(f"there is no tenant {HOME_TENANT}: run `manage.py bootstrap`")
+        caller = _caller(row)
+        if generation == self._generation:
+            self._home = (caller, time.monotonic() + REMEMBERED_S)
+        return caller
+
+    def invalidate(self, kid: str | None) -> None:
+        """Forget one key, or all."""
+        self._generation += 1
+        self._unknown.clear()
+        self._home = None
+        if kid is None:
+            self._known.clear()
+        else:
+            self._known = {digest: known for digest, known in self._known.items() if known[0].kid != kid}
+
+    def handle(self, message: str) -> None:
+        if message == "keys":
+            self.invalidate(None)
+        elif message.startswith("key:"):
+            self.invalidate(message.removeprefix("key:"))
+
+    async def _load(self, secret: str, digest: bytes) -> Caller | None:
+        for _ in range(3):
+            generation = self._generation
+            found = _verify(secret, await self._fetch(*_look_up(secret)))
+            # What was read may be from before a revocation that was announced meanwhile.
+            if generation == self._generation:
+                break
+        else:
+            return found.caller if found else None
+        now = time.monotonic()
+        if found is None:
+            _make_room(self._unknown, UNKNOWN_MAX)
+            self._unknown[digest] = now + UNKNOWN_REMEMBERED_S
+            return None
+        _make_room(self._known, REMEMBERED_MAX)
+        left_s = _seconds_left(found.expires_at)
+        self._known[digest] = (found.caller, now + min(REMEMBERED_S, left_s))
+        return found.caller
+
+    async def _fetch(self, query: str, parameter: str | bytes) -> dict[str, Any] | None:
+        try:
+            async with (
+                self._pool.connection() as connection,
+                connection.cursor(row_factory=dict_row) as cursor,
+            ):
+                async with connection.pipeline():
+                    await cursor.execute(f"SET LOCAL ROLE {COLONY_ROLE}")
+                    await cursor.execute(query, [parameter])
+                    return await cursor.fetchone()
+        except (psycopg.Error, PoolTimeout) as error:
+            raise AuthenticationDown(type(error).__name__) from error
+
+    def _digest(self, secret: str) -> bytes:
+        return blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=16, key=self._hash_key).digest()
+
+
+def find_caller(secret: str) -> Caller | None:
+    """For Django's own views: the same answer, from the database each time."""
+    if not can_be_a_key(secret):
+        return None
+    query, parameter = _look_up(secret)
+    with colony_tx("find a caller by key"), connection.cursor() as cursor:
+        cursor.execute(query, [parameter])
+        row = cursor.fetchone()
+        names = [column.name for column in cursor.description]
+    found = _verify(secret, dict(zip(names, row, strict=True)) if row else None)
+    return found.caller if found else None
+
+
+def _look_up(secret: str) -> tuple[str, str | bytes]:
+    parsed = parse_api_key(secret)
+    return (BY_KID, parsed.kid) if parsed else (BY_MAC, key_mac(secret))
+
+
+def _verify(secret: str, row: Mapping[str, Any] | None) -> Found | None:
+    """The same work whether the kid is known or not."""
+    mac = bytes(row["mac"]) if row else _NOBODY_MAC
+    if not hmac.compare_digest(mac, key_mac(secret)) or row is None or row["status"] != TenantStatus.ACTIVE:
+        return None
+    return Found(_caller(row), row["expires_at"])
+
+
+def _caller(row: Mapping[str, Any]) -> Caller:
+    key_id: UUID | None = row.get("key_id")
+    return Caller(
+        tenant_id=row["tenant_id"].hex,
+        tenant_slug=row["tenant_slug"],
+        tier=row["tier"],
+        plan_slug=row["plan_slug"],
+        project_id=row["project_id"].hex,
+        key_id=key_id.hex if key_id else "",
+        kid=row.get("kid", ""),
+        scopes=frozenset(row["scopes"]) if key_id else frozenset(KeyScope.values),
+        region=row["region"],
+        industry=row["industry"],
+        gdpr_consent=row["gdpr_consent"],
+        limits=Limits(
+            row["requests_per_minute"],
+            row["tokens_per_minute"],
+            row["tokens_per_day"],
+            row["concurrent_tasks"],
+        ),
+        is_keyless=key_id is None,
+    )
+
+
+def _seconds_left(expires_at: datetime | None) -> float:
+    if expires_at is None:
+        return REMEMBERED_S
+    return (expires_at - datetime.now(expires_at.tzinfo)).total_seconds()
+
+
+def _make_room(remembered: dict[bytes, Any], limit: int) -> None:
+    """Drop the oldest half of what would be too much: dictionaries keep their order."""
+    if len(remembered) >= limit:
+        for digest in list(remembered)[: limit // 2]:
+            del remembered[digest]

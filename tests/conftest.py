@@ -1,0 +1,91 @@
+"""PostgreSQL and Redis for every test that asks for them, and Django on top of them as the application role.
+
+db              (pytest-django) rolled back after the test
+committed_db    really commits: for races, triggers and rights. Rows stay; take fresh tenants from `factories`
+postgres        the server: .app_url, .owner_url
+pool            asynchronous connections of the application role
+redis_url       an empty Redis
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from pytest_django import DjangoDbBlocker
+from rbee.databases import database_settings
+from rbee.env import read_env
+
+from gdpr.pool import Pool, make_pool
+from tests.services import postgres_server, redis_server
+
+if TYPE_CHECKING:
+    from rbee_cli.up.postgres import Postgres
+
+settings.RBEE = read_env({"RBEE_SECRET_KEY": "5e" * 32})
+settings.SECRET_KEY = "of the tests"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _redis_server() -> Iterator[str]:
+    with redis_server() as server:
+        settings.RBEE = dataclasses.replace(
+            settings.RBEE,
+            redis_url=server.url,
+            hive_redis_url=f"redis://queen:{server.port}/0",
+            celery_broker_url=server.url,
+        )
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(_redis_server: str) -> str:
+    with redis.Redis.from_url(_redis_server) as client:
+        client.flushall()
+    return _redis_server
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(postgres: Postgres, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """In place of pytest-django's own: one database, migrated by its owner, used by the application role."""
+    settings.RBEE = dataclasses.replace(
+        settings.RBEE, database_url=postgres.app_url, database_owner_url=postgres.owner_url
+    )
+    settings.DATABASES = connections.configure_settings(database_settings(settings.RBEE))
+    connections.settings = settings.DATABASES
+    for alias in settings.DATABASES:
+        if hasattr(connections._connections, alias):
+            del connections[alias]
+    with django_db_blocker.unblock():
+        call_command("migrate", verbosity=0)
+        connections["owner"].close()
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+
+
+@pytest.fixture
+def committed_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+        connections["default"].close()
+
+
+@pytest.fixture
+async def pool(committed_db: None, postgres: Postgres) -> AsyncIterator[Pool]:
+    pool = make_pool(postgres.app_url)
+    await pool.open()
+    yield pool
+    await pool.close()
