@@ -50,7 +50,7 @@ class FrameKind(IntEnum):
     END = 5  # data is End; seq is the number of CHUNK, RESULT and ERROR frames sent
 
 
-class Frame(Message):
+class Frame(Message, frozen=True):
     """One piece of an answer. CHUNK, RESULT and ERROR are numbered from 0 without a hole within an attempt."""
 
     task: str
@@ -60,12 +60,12 @@ class Frame(Message):
     data: bytes
 
 
-class Begun(Message):
+class Begun(Message, frozen=True):
     epoch: int  # of the hive's process that claimed the task
     worker: str
 
 
-class TaskError(Message):
+class TaskError(Message, frozen=True):
     """`status` and `code` are those of the OpenAI envelope that the client gets."""
 
     status: int
@@ -87,12 +87,12 @@ class Outcome(StrEnum):
 CHARGED_OUTCOMES = frozenset({Outcome.COMPLETED, Outcome.CLIENT_CANCELLED})
 
 
-class End(Message):
+class End(Message, frozen=True):
     outcome: str
     usage: dict[str, int]
 
 
-class TaskBody(Message):
+class TaskBody(Message, frozen=True):
     """What a hive needs to run one attempt of a task. Lives in Redis for at most its deadline; never on a disk."""
 
     version: int
@@ -122,7 +122,7 @@ class ControlKind(StrEnum):
     DRAIN = "drain"  # finish what runs, take nothing more
 
 
-class Control(Message):
+class Control(Message, frozen=True):
     kind: str
     task: str = ""
     attempt: int = 0
@@ -136,7 +136,7 @@ class WorkerStatus(StrEnum):
     DRAINING = "draining"
 
 
-class DeviceReport(Message):
+class DeviceReport(Message, frozen=True):
     index: int
     kind: str  # cpu, cuda, rocm, metal
     name: str  # as its driver names it
@@ -146,7 +146,7 @@ class DeviceReport(Message):
     util_pct: int
 
 
-class WorkerReport(Message):
+class WorkerReport(Message, frozen=True):
     id: str
     model: str  # empty while available
     engine: str
@@ -163,7 +163,7 @@ class WorkerReport(Message):
     error: str = ""  # why the last start failed
 
 
-class Heartbeat(Message):
+class Heartbeat(Message, frozen=True):
     version: int
     hive: str
     name: str
@@ -178,7 +178,7 @@ class Heartbeat(Message):
     workers: list[WorkerReport]
 
 
-class Receipt(Message):
+class Receipt(Message, frozen=True):
     """What one attempt used, as its engine counted it. Quantities are open-ended: prompt_tokens, cached_tokens,
     completion_tokens, engine_ms; later modalities add theirs."""
 
@@ -198,24 +198,26 @@ class Receipt(Message):
     envelope: bytes
 
 
-class SignedReceipt(Message):
+class SignedReceipt(Message, frozen=True):
     payload: bytes  # msgpack of a Receipt; these exact bytes are signed
     signature: bytes  # Ed25519
 
 
-class ReceiptBatch(Message):
+class ReceiptBatch(Message, frozen=True):
     version: int
     receipts: list[SignedReceipt]
 
 
-class RefusedReceipt(Message):
+class RefusedReceipt(Message, frozen=True):
     task: str
     attempt: int
-    code: str  # bad_signature, bad_envelope, fenced: final, the hive keeps it aside and does not send it again
+    code: (
+        str  # bad_signature, bad_envelope, fenced: final, the hive keeps it aside and does not send it again
+    )
     message: str
 
 
-class ReceiptAnswer(Message):
+class ReceiptAnswer(Message, frozen=True):
     """A receipt named in neither list is sent again."""
 
     settled: list[str]  # task ids that are in the books, by this receipt or by one before it

@@ -1,0 +1,111 @@
+"""Frames on their way to the queens: one coalescing writer for each out stream.
+
+A frame leaves at once when none is on its way; what comes meanwhile, or within `INTERVAL_S` of the one before, travels
+together. So a lone stream has no delay and a busy hive writes a few hundred times a second, however many tokens it makes.
+
+NOMKSTREAM: a stream that is not there belongs to a queen that is gone. A failed write is never repeated, because it may
+have arrived; either way the tasks of that queen are lost to it, and `on_lost` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from hive_agent.protocol import FRAMES_FIELD, Frame, out_stream
+from hive_agent.redis_client import execute
+
+log = logging.getLogger(__name__)
+
+INTERVAL_S = 0.004
+MAX_BATCH_BYTES = 1 << 20
+IDLE_S = 60.0
+
+OnLost = Callable[[str, str], None]  # queen, why
+
+
+class FrameWriter:
+    def __init__(self, redis: Redis, prefix: str, on_lost: OnLost) -> None:
+        self.redis = redis
+        self.prefix = prefix
+        self.on_lost = on_lost
+        self.streams: dict[str, _OutStream] = {}
+
+    def send(self, queen: str, frame: Frame) -> None:
+        stream = self.streams.get(queen)
+        if stream is None:
+            stream = self.streams[queen] = _OutStream(self, queen)
+        stream.pending.append(frame)
+        stream.arrived.set()
+
+    async def flush(self) -> None:
+        """Until everything sent so far was written or given up."""
+        await asyncio.gather(*(stream.flush() for stream in list(self.streams.values())))
+
+    async def stop(self) -> None:
+        for stream in self.streams.values():
+            stream.task.cancel()
+        await asyncio.gather(*(stream.task for stream in self.streams.values()), return_exceptions=True)
+
+
+class _OutStream:
+    def __init__(self, writer: FrameWriter, queen: str) -> None:
+        self.writer = writer
+        self.queen = queen
+        self.key = writer.prefix + out_stream(queen)
+        self.pending: list[Frame] = []
+        self.arrived = asyncio.Event()
+        self.is_writing = False
+        self.task = asyncio.create_task(self._run(), name=f"frames to {queen}")
+
+    async def flush(self) -> None:
+        while (self.pending or self.is_writing) and not self.task.done():  # noqa: ASYNC110 -- once, at the end
+            await asyncio.sleep(0.001)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(IDLE_S):
+                    await self.arrived.wait()
+            except TimeoutError:
+                if self.writer.streams.get(self.queen) is self and not self.pending:
+                    del self.writer.streams[self.queen]
+                    return
+            self.arrived.clear()
+            self.is_writing = True
+            while self.pending:
+                frames, self.pending = _split(self.pending)
+                await self._write(frames)
+            self.is_writing = False
+            await asyncio.sleep(INTERVAL_S)
+
+    async def _write(self, frames: list[Frame]) -> None:
+        data = msgspec.msgpack.encode(frames)
+        try:
+            written = await execute(
+                self.writer.redis, "XADD", self.key, "NOMKSTREAM", "*", FRAMES_FIELD, data
+            )
+        except (RedisError, OSError) as error:
+            self._give_up(f"Redis is lost: {error}")
+            return
+        if written is None:
+            self._give_up("that queen is gone")
+
+    def _give_up(self, why: str) -> None:
+        self.pending.clear()
+        self.writer.on_lost(self.queen, why)
+
+
+def _split(frames: list[Frame]) -> tuple[list[Frame], list[Frame]]:
+    """What fits into one write, and the rest. A single frame always fits."""
+    size = 0
+    for number, frame in enumerate(frames):
+        size += len(frame.data)
+        if size > MAX_BATCH_BYTES and number:
+            return frames[:number], frames[number:]
+    return frames, []
