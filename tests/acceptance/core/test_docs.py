@@ -1,0 +1,111 @@
+"""Every command and script in README and the docs is run as it stands there, placeholders apart."""
+
+import re
+import shlex
+import subprocess
+
+import pytest
+import rhai_py
+
+from rbee.env import Env
+from tests.system import ROOT, System, rbee
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "platform" / "docs").rglob("*.md"))]
+WORKER = {
+    "id": "w1", "hive": "gaming-pc", "gpu_type": "RTX4090", "capability": "text-gen", "region": "EU", "model": "m",
+    "load": 0.0, "in_flight": 0, "vram_free_mb": 1000,
+}  # fmt: skip
+TASK = {"type": "text-gen", "model": "m", "customer_tier": "pro", "max_tokens": 10}
+CUSTOMER = {"tier": "pro", "tokens_used_today": 0, "daily_limit": 1000}
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for block in re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+            found.append((page.name, block))
+    return found
+
+
+@pytest.mark.parametrize(("page", "script"), blocks("rhai"))
+def test_script_in_the_docs_admits_and_routes(page: str, script: str) -> None:
+    compiled = rhai_py.Engine().compile(script)
+    worker = rhai_py.Record("worker", WORKER)
+    task = rhai_py.Record("task", TASK)
+
+    if compiled.has_function("should_admit", 2):
+        assert compiled.call("should_admit", task, rhai_py.Record("customer", CUSTOMER)).admitted
+    assert compiled.call("route_task", task, rhai_py.Workers([worker])) is worker
+
+
+def test_rbee_commands_in_the_docs_run(home: System) -> None:
+    replies: dict[str, str] = {"FIRST-MACHINE:7833": home.url.removeprefix("http://")}
+    ran = []
+    for _, block in blocks("bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if not line.startswith("rbee ") or line.startswith("rbee up"):
+                continue
+            for placeholder, value in replies.items():
+                line = line.replace(placeholder, value)
+            arguments = shlex.split(line)[1:]
+            if arguments[:2] == ["hive", "join"]:
+                arguments += ["--no-run", "--dir", str(home.data_dir.parent / "hive-of-the-docs")]
+            if arguments[:2] == ["model", "add"]:
+                arguments.append("--no-wait")  # there may be no network; the worker reports that by itself
+            done = home.run(*arguments, check=False)
+            if arguments[:2] == ["hive", "token"]:
+                replies["TOKEN"] = re.search(r"--token (\S+)", done.stdout).group(1)
+            if arguments[0] == "chat":  # its model needs a network
+                assert done.returncode in {0, 1}
+            else:
+                assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+            ran.append(line)
+    assert len(ran) >= 5
+
+
+def test_curl_in_readme_answers(home: System) -> None:
+    page, block = next((page, block) for page, block in blocks("bash") if block.startswith("curl"))
+    command = block.replace("http://127.0.0.1:7833", home.url)
+
+    output = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+    assert page == "README.md"
+    assert output.rstrip().endswith("data: [DONE]")
+
+
+def test_every_command_named_in_text_exists() -> None:
+    named = set()
+    for page in PAGES:
+        named |= {found.strip() for found in re.findall(r"`rbee ((?:[a-z]+ ?){1,2})[^`]*`", page.read_text())}
+    for command in sorted(named):
+        done = subprocess.run(
+            [*rbee(), *command.split(), "--help"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"rbee {command}: {done.stderr}"
+
+
+def test_every_make_target_named_in_text_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {target for page in PAGES for target in re.findall(r"`make ([a-z-]+)", page.read_text())}
+
+    assert named - targets == set()
+
+
+def test_every_setting_is_in_the_docs() -> None:
+    text = (ROOT / "platform" / "docs" / "operating.md").read_text()
+
+    assert [name for name in settings_names() if f"`{name}`" not in text] == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def settings_names() -> list[str]:
+    return [
+        f"RBEE_{name.upper()}" for name in getattr(Env, "__struct_fields__", None) or Env.__dataclass_fields__
+    ]
