@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import rhai_py
 
-from rbee.env import Env
+from rbee.env import VARIABLES
 from tests.system import ROOT, System, rbee
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "platform" / "docs").rglob("*.md"))]
@@ -20,11 +20,8 @@ CUSTOMER = {"tier": "pro", "tokens_used_today": 0, "daily_limit": 1000}
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
-    found = []
-    for page in PAGES:
-        for block in re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
-            found.append((page.name, block))
-    return found
+    fence = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
+    return [(page.name, block) for page in PAGES for block in fence.findall(page.read_text())]
 
 
 @pytest.mark.parametrize(("page", "script"), blocks("rhai"))
@@ -45,9 +42,7 @@ def test_rbee_commands_in_the_docs_run(home: System) -> None:
         for line in block.replace("\\\n", " ").splitlines():
             if not line.startswith("rbee ") or line.startswith("rbee up"):
                 continue
-            for placeholder, value in replies.items():
-                line = line.replace(placeholder, value)
-            arguments = shlex.split(line)[1:]
+            arguments = [filled(word, replies) for word in shlex.split(line)[1:]]
             if arguments[:2] == ["hive", "join"]:
                 arguments += ["--no-run", "--dir", str(home.data_dir.parent / "hive-of-the-docs")]
             if arguments[:2] == ["model", "add"]:
@@ -61,6 +56,12 @@ def test_rbee_commands_in_the_docs_run(home: System) -> None:
                 assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
             ran.append(line)
     assert len(ran) >= 5
+
+
+def filled(word: str, replies: dict[str, str]) -> str:
+    for placeholder, value in replies.items():
+        word = word.replace(placeholder, value)
+    return word
 
 
 def test_curl_in_readme_answers(home: System) -> None:
@@ -96,16 +97,10 @@ def test_every_make_target_named_in_text_exists() -> None:
 def test_every_setting_is_in_the_docs() -> None:
     text = (ROOT / "platform" / "docs" / "operating.md").read_text()
 
-    assert [name for name in settings_names() if f"`{name}`" not in text] == []
+    assert [name for name in VARIABLES if f"`{name}`" not in text] == []
 
 
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
-
-
-def settings_names() -> list[str]:
-    return [
-        f"RBEE_{name.upper()}" for name in getattr(Env, "__struct_fields__", None) or Env.__dataclass_fields__
-    ]
