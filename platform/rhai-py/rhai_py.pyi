@@ -51,14 +51,14 @@ class Limits:
         operations: int = 50_000,
         call_levels: int = 16,
         expr_depth: int = 32,
-        function_expr_depth: int = 16,
+        function_expr_depth: int = 32,
         string_bytes: int = 1024,
         array_items: int = 256,
         map_items: int = 64,
         variables: int = 64,
         functions: int = 32,
         script_bytes: int = 16_384,
-        memory_bytes: int = 16_777_216,
+        memory_bytes: int = 8_388_608,
     ) -> Limits: ...
     @property
     def operations(self) -> int: ...

@@ -2,15 +2,19 @@
 
 use std::cmp::Ordering;
 
-use rhai::{Caches, Dynamic, Engine, EvalAltResult, EvalContext, FnPtr, GlobalRuntimeState, NativeCallContext, Scope};
+use rhai::{
+    Caches, Dynamic, Engine, EvalAltResult, EvalContext, FnPtr, GlobalRuntimeState, NativeCallContext, Scope,
+};
+use smallvec::SmallVec;
 
 use crate::errors::{Fault, Kind};
+use crate::names;
 use crate::record::{Field, RecordRef};
 
 type Outcome<T> = Result<T, Box<EvalAltResult>>;
 
 pub fn type_error(message: String) -> Box<EvalAltResult> {
-    Fault::new(Kind::Runtime, message).into_rhai()
+    Fault::new(Kind::Runtime, names::in_words_of_book(&message)).into_rhai()
 }
 
 /// Calls one closure many times. `FnPtr::call_raw` copies the run-time state and starts with empty caches each time;
@@ -21,6 +25,8 @@ pub struct Caller<'a> {
     global: GlobalRuntimeState,
     caches: Caches,
     scope: Scope<'static>,
+    /// The captured variables of one call: a call takes its arguments away.
+    captured: Vec<Dynamic>,
 }
 
 impl<'a> Caller<'a> {
@@ -31,19 +37,26 @@ impl<'a> Caller<'a> {
             global: context.global_runtime_state().clone(),
             caches: Caches::new(),
             scope: Scope::new(),
+            captured: Vec::with_capacity(function.curry().len()),
         }
     }
 
     #[inline]
     pub fn call(&mut self, mut item: Dynamic) -> Outcome<Dynamic> {
-        let mut context =
-            EvalContext::new(self.engine, &mut self.global, &mut self.caches, &mut self.scope, None);
+        let mut context = EvalContext::new(
+            self.engine,
+            &mut self.global,
+            &mut self.caches,
+            &mut self.scope,
+            None,
+        );
         let name = self.function.fn_name();
         if !self.function.is_curried() {
             return context.call_fn_raw(name, false, false, &mut [&mut item]);
         }
-        let mut captured: Vec<Dynamic> = self.function.curry().to_vec();
-        let mut arguments: Vec<&mut Dynamic> = captured.iter_mut().collect();
+        self.captured.clear();
+        self.captured.extend_from_slice(self.function.curry());
+        let mut arguments: SmallVec<[&mut Dynamic; 4]> = self.captured.iter_mut().collect();
         arguments.push(&mut item);
         context.call_fn_raw(name, false, false, &mut arguments)
     }
@@ -59,14 +72,24 @@ pub enum Key {
 
 impl Key {
     pub fn as_number(value: &Dynamic) -> Option<f64> {
-        value.as_float().ok().or_else(|| value.as_int().ok().map(|number| number as f64))
+        value
+            .as_float()
+            .ok()
+            .or_else(|| value.as_int().ok().map(|number| number as f64))
     }
 
     /// A numeric field; NaN counts as the largest number, so a worker with a broken reading is chosen last.
     pub fn number(record: &RecordRef, field: &Field) -> Outcome<f64> {
-        let value = field.find(&record.0).ok_or_else(|| record.0.missing(&field.name).into_rhai())?;
+        let value = field
+            .find(&record.0)
+            .ok_or_else(|| record.0.missing(&field.name).into_rhai())?;
         let number = Self::as_number(value).ok_or_else(|| {
-            type_error(format!("{} field '{}' must be a number, not {}", record.0.kind(), field.name, value.type_name()))
+            type_error(format!(
+                "{} field '{}' must be a number, not {}",
+                record.0.kind(),
+                field.name,
+                value.type_name()
+            ))
         })?;
         Ok(if number.is_nan() { f64::INFINITY } else { number })
     }
@@ -96,21 +119,44 @@ pub struct ByKey {
 
 impl ByKey {
     pub fn new(method: &'static str, reverse: bool) -> Self {
-        Self { method, reverse, textual: None }
+        Self {
+            method,
+            reverse,
+            textual: None,
+        }
     }
 
     pub fn next(&mut self, value: Dynamic) -> Outcome<Key> {
         let key = match Key::as_number(&value) {
-            Some(number) if number.is_nan() => Key::Number(if self.reverse { f64::NEG_INFINITY } else { f64::INFINITY }),
+            Some(number) if number.is_nan() => Key::Number(if self.reverse {
+                f64::NEG_INFINITY
+            } else {
+                f64::INFINITY
+            }),
             Some(number) => Key::Number(number),
-            None => Key::Text(value.as_immutable_string_ref().map(|text| text.to_string()).map_err(|found| {
-                type_error(format!("{} orders by numbers or strings, not {found}", self.method))
-            })?),
+            None => Key::Text(
+                value
+                    .as_immutable_string_ref()
+                    .map(|text| text.to_string())
+                    .map_err(|found| {
+                        type_error(format!(
+                            "{} orders by numbers or strings, not {found}",
+                            self.method
+                        ))
+                    })?,
+            ),
         };
         let textual = matches!(key, Key::Text(_));
         if *self.textual.get_or_insert(textual) != textual {
-            return Err(type_error(format!("{} was given numbers and strings", self.method)));
+            return Err(type_error(format!(
+                "{} was given numbers and strings",
+                self.method
+            )));
         }
-        Ok(if self.reverse { Key::Reversed(Box::new(key)) } else { key })
+        Ok(if self.reverse {
+            Key::Reversed(Box::new(key))
+        } else {
+            key
+        })
     }
 }

@@ -22,9 +22,33 @@ const DEEPEST_TREE: usize = 400;
 
 /// Methods that change the value they are called on.
 const CHANGING: [&str; 27] = [
-    "push", "append", "insert", "pad", "pop", "shift", "remove", "clear", "truncate", "chop", "reverse", "splice", "drain",
-    "retain", "dedup", "sort", "sort_by", "sort_desc", "set", "mixin", "fill_with", "make_upper", "make_lower", "trim",
-    "crop", "replace", "add",
+    "push",
+    "append",
+    "insert",
+    "pad",
+    "pop",
+    "shift",
+    "remove",
+    "clear",
+    "truncate",
+    "chop",
+    "reverse",
+    "splice",
+    "drain",
+    "retain",
+    "dedup",
+    "sort",
+    "sort_by",
+    "sort_desc",
+    "set",
+    "mixin",
+    "fill_with",
+    "make_upper",
+    "make_lower",
+    "trim",
+    "crop",
+    "replace",
+    "add",
 ];
 
 /// What the syntax tree of a script tells.
@@ -78,9 +102,13 @@ impl Findings {
             if !captured.contains(&(name.as_ptr() as usize)) {
                 return Ok(None);
             }
-            let Some(value) = context.scope().get(name).or_else(|| constants.get(name)) else { return Ok(None) };
+            let Some(value) = context.scope().get(name).or_else(|| constants.get(name)) else {
+                return Ok(None);
+            };
             if holds_closure(value) {
-                let why = format!("a closure cannot use '{name}', which holds a closure with outer variables of its own");
+                let why = format!(
+                    "a closure cannot use '{name}', which holds a closure with outer variables of its own"
+                );
                 return Err(Fault::new(Kind::Runtime, why).into_rhai());
             }
             Ok(Some(value.clone()))
@@ -93,13 +121,18 @@ impl Findings {
                 self.properties.insert(property.2.to_string());
             }
             Some(ASTNode::Stmt(Stmt::Share(names))) => {
-                self.captured.extend(names.iter().map(|(name, _)| name.name.as_ptr() as usize));
+                self.captured
+                    .extend(names.iter().map(|(name, _)| name.name.as_ptr() as usize));
             }
             Some(ASTNode::Expr(Expr::FnCall(call, _))) if call.name == "curry" => {
                 if let Some(Expr::DynamicConstant(function, _)) = call.args.first()
                     && let Some(function) = function.read_lock::<FnPtr>()
                 {
-                    let names = call.args[1..].iter().filter_map(variable).map(str::to_owned).collect();
+                    let names = call.args[1..]
+                        .iter()
+                        .filter_map(variable)
+                        .map(str::to_owned)
+                        .collect();
                     self.closures.insert(function.fn_name().to_owned(), names);
                 }
             }
@@ -115,7 +148,11 @@ impl Findings {
 
     fn change(&mut self, path: &[ASTNode], variable: Option<&str>, at: Position) {
         if let (Some(variable), Some(statement)) = (variable, path.first()) {
-            self.changes.push(Change { variable: variable.to_owned(), at, statement: statement.position() });
+            self.changes.push(Change {
+                variable: variable.to_owned(),
+                at,
+                statement: statement.position(),
+            });
         }
     }
 
@@ -141,7 +178,11 @@ impl Findings {
 /// A body without braces is one statement, whose end the parser does not note.
 fn contains(function: &rhai::ScriptFuncDef, statement: Position) -> bool {
     let (start, end) = (function.body.start_position(), function.body.end_position());
-    if end.is_none() { start == statement } else { start <= statement && statement <= end }
+    if end.is_none() {
+        start == statement
+    } else {
+        start <= statement && statement <= end
+    }
 }
 
 fn variable(expr: &Expr) -> Option<&str> {
@@ -175,5 +216,7 @@ fn holds_closure(value: &Dynamic) -> bool {
     if let Some(array) = value.read_lock::<rhai::Array>() {
         return array.iter().any(holds_closure);
     }
-    value.read_lock::<rhai::Map>().is_some_and(|map| map.values().any(holds_closure))
+    value
+        .read_lock::<rhai::Map>()
+        .is_some_and(|map| map.values().any(holds_closure))
 }

@@ -16,7 +16,7 @@ use rhai::{Array, Blob, Dynamic, FnPtr, ImmutableString, Map};
 
 use crate::errors::{Fault, Kind};
 use crate::record::{Record, RecordRef, Snapshot};
-use crate::values::{Frozen, NoneValue, None_, Verdict, none};
+use crate::values::{Frozen, None_, NoneValue, Verdict, none};
 use crate::workers::{Workers, WorkersRef};
 
 /// Deeper values are refused: a list may contain itself.
@@ -42,22 +42,30 @@ pub fn to_fields(dict: &Bound<'_, PyDict>, kind: &str) -> Result<Vec<(ImmutableS
 
 fn convert(value: &Bound<'_, PyAny>, nested: Nested<'_>, depth: usize) -> Result<Dynamic, Fault> {
     if depth > DEEPEST {
-        return Err(Fault::new(Kind::Argument, format!("nested deeper than {DEEPEST} levels")));
+        return Err(Fault::new(
+            Kind::Argument,
+            format!("nested deeper than {DEEPEST} levels"),
+        ));
     }
     if value.is_none() {
         return Ok(Dynamic::UNIT);
     }
     if let Ok(text) = value.cast::<PyString>() {
-        let text = text.to_str().map_err(|_| Fault::new(Kind::Argument, "a string with a lone surrogate"))?;
+        let text = text
+            .to_str()
+            .map_err(|_| Fault::new(Kind::Argument, "a string with a lone surrogate"))?;
         return Ok(Dynamic::from(ImmutableString::from(text)));
     }
     if let Ok(flag) = value.cast::<PyBool>() {
         return Ok(Dynamic::from(flag.is_true()));
     }
     if let Ok(number) = value.cast::<PyInt>() {
-        let number: i64 = number
-            .extract()
-            .map_err(|_| Fault::new(Kind::Argument, format!("{number} does not fit in a 64-bit integer")))?;
+        let number: i64 = number.extract().map_err(|_| {
+            Fault::new(
+                Kind::Argument,
+                format!("{number} does not fit in a 64-bit integer"),
+            )
+        })?;
         return Ok(Dynamic::from(number));
     }
     if let Ok(number) = value.cast::<PyFloat>() {
@@ -69,9 +77,9 @@ fn convert(value: &Bound<'_, PyAny>, nested: Nested<'_>, depth: usize) -> Result
     if let Ok(dict) = value.cast::<PyDict>() {
         return match nested {
             Nested::Map => map_of(dict, depth),
-            Nested::Record(kind) => {
-                Ok(Dynamic::from(RecordRef(Snapshot::new(kind, fields_of(dict, kind, depth)?).into())))
-            }
+            Nested::Record(kind) => Ok(Dynamic::from(RecordRef(
+                Snapshot::new(kind, fields_of(dict, kind, depth)?).into(),
+            ))),
         };
     }
     if let Ok(list) = value.cast::<PyList>() {
@@ -83,8 +91,14 @@ fn convert(value: &Bound<'_, PyAny>, nested: Nested<'_>, depth: usize) -> Result
     if let Ok(bytes) = value.cast::<PyBytes>() {
         return Ok(Dynamic::from_blob(bytes.as_bytes().to_vec()));
     }
-    let name = value.get_type().name().map_or_else(|_| "object".to_owned(), |name| name.to_string());
-    Err(Fault::new(Kind::Argument, format!("a value of type {name} cannot be passed to a script")))
+    let name = value
+        .get_type()
+        .name()
+        .map_or_else(|_| "object".to_owned(), |name| name.to_string());
+    Err(Fault::new(
+        Kind::Argument,
+        format!("a value of type {name} cannot be passed to a script"),
+    ))
 }
 
 fn host_value(value: &Bound<'_, PyAny>) -> Result<Option<Dynamic>, Fault> {
@@ -126,7 +140,11 @@ fn map_of(dict: &Bound<'_, PyDict>, depth: usize) -> Result<Dynamic, Fault> {
     Ok(Dynamic::from_map(map))
 }
 
-fn fields_of(dict: &Bound<'_, PyDict>, kind: &str, depth: usize) -> Result<Vec<(ImmutableString, Dynamic)>, Fault> {
+fn fields_of(
+    dict: &Bound<'_, PyDict>,
+    kind: &str,
+    depth: usize,
+) -> Result<Vec<(ImmutableString, Dynamic)>, Fault> {
     let mut fields = Vec::with_capacity(dict.len());
     for (key, value) in dict.iter() {
         let name = name_of(&key)?;
@@ -140,11 +158,26 @@ fn fields_of(dict: &Bound<'_, PyDict>, kind: &str, depth: usize) -> Result<Vec<(
 
 fn name_of(key: &Bound<'_, PyAny>) -> Result<ImmutableString, Fault> {
     let text = key.cast::<PyString>().ok().and_then(|text| text.to_str().ok());
-    text.map(ImmutableString::from)
-        .ok_or_else(|| Fault::new(Kind::Argument, format!("the keys of a dict must be strings, not {key}")))
+    text.map(ImmutableString::from).ok_or_else(|| {
+        Fault::new(
+            Kind::Argument,
+            format!("the keys of a dict must be strings, not {key}"),
+        )
+    })
 }
 
 pub fn to_python<'py>(py: Python<'py>, value: &Dynamic) -> PyResult<Bound<'py, PyAny>> {
+    back(py, value, 0)
+}
+
+pub fn to_dict<'py>(py: Python<'py>, record: &Snapshot) -> PyResult<Bound<'py, PyDict>> {
+    dict_of(py, record, 0)
+}
+
+fn back<'py>(py: Python<'py>, value: &Dynamic, depth: usize) -> PyResult<Bound<'py, PyAny>> {
+    if depth > DEEPEST {
+        return Err(too_deep().into_pyerr(py));
+    }
     if value.is_unit() {
         return Ok(py.None().into_bound(py));
     }
@@ -152,7 +185,7 @@ pub fn to_python<'py>(py: Python<'py>, value: &Dynamic) -> PyResult<Bound<'py, P
         return if record.is_record() {
             Ok(record.to_object(py)?.into_any())
         } else {
-            Ok(to_dict(py, &record.0)?.into_any())
+            Ok(dict_of(py, &record.0, depth)?.into_any())
         };
     }
     if let Ok(flag) = value.as_bool() {
@@ -171,13 +204,16 @@ pub fn to_python<'py>(py: Python<'py>, value: &Dynamic) -> PyResult<Bound<'py, P
         return Ok(letter.into_pyobject(py)?.into_any());
     }
     if let Some(array) = value.read_lock::<Array>() {
-        let items: Vec<_> = array.iter().map(|item| to_python(py, item)).collect::<PyResult<_>>()?;
+        let items: Vec<_> = array
+            .iter()
+            .map(|item| to_python(py, item))
+            .collect::<PyResult<_>>()?;
         return Ok(PyList::new(py, items)?.into_any());
     }
     if let Some(map) = value.read_lock::<Map>() {
         let dict = PyDict::new(py);
         for (name, item) in map.iter() {
-            dict.set_item(name.as_str(), to_python(py, item)?)?;
+            dict.set_item(name.as_str(), back(py, item, depth + 1)?)?;
         }
         return Ok(dict.into_any());
     }
@@ -193,14 +229,22 @@ pub fn to_python<'py>(py: Python<'py>, value: &Dynamic) -> PyResult<Bound<'py, P
     if let Some(blob) = value.read_lock::<Blob>() {
         return Ok(PyBytes::new(py, &blob).into_any());
     }
-    let what = if value.is::<FnPtr>() { "a function" } else { value.type_name() };
+    let what = if value.is::<FnPtr>() {
+        "a function"
+    } else {
+        value.type_name()
+    };
     Err(Fault::new(Kind::Argument, format!("{what} cannot be returned to Python")).into_pyerr(py))
 }
 
-pub fn to_dict<'py>(py: Python<'py>, record: &Snapshot) -> PyResult<Bound<'py, PyDict>> {
+fn dict_of<'py>(py: Python<'py>, record: &Snapshot, depth: usize) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     for (name, value) in record.fields() {
-        dict.set_item(name.as_str(), to_python(py, value)?)?;
+        dict.set_item(name.as_str(), back(py, value, depth + 1)?)?;
     }
     Ok(dict)
+}
+
+fn too_deep() -> Fault {
+    Fault::new(Kind::Argument, format!("nested deeper than {DEEPEST} levels"))
 }

@@ -7,19 +7,16 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rhai::packages::{
-    ArithmeticPackage, BasicArrayPackage, BasicBlobPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage,
-    BasicStringPackage, LogicPackage, MoreStringPackage, Package,
+    ArithmeticPackage, BasicArrayPackage, BasicBlobPackage, BasicIteratorPackage, BasicMapPackage,
+    BasicMathPackage, BasicStringPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{
-    Dynamic, FuncRegistration, ImmutableString, Map, Module, OptimizationLevel, Scope, Shared,
-};
+use rhai::{Dynamic, FuncRegistration, ImmutableString, Module, OptimizationLevel, Scope, Shared};
 
-use crate::errors::{Fault, Kind};
 use crate::limits::Limits;
 use crate::script::Script;
 use crate::tokens::Aliases;
 use crate::values::{NoneValue, Verdict};
-use crate::{guard, host, names, record, workers};
+use crate::{guard, host, record, workers};
 
 const BUILT_IN: [&str; 3] = ["admit", "reject", "none"];
 
@@ -42,12 +39,17 @@ pub struct Engine {
 impl Engine {
     #[new]
     #[pyo3(signature = (*, limits=None, aliases=default_aliases(), functions=None))]
-    fn new(limits: Option<Limits>, aliases: Option<BTreeMap<String, String>>, functions: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+    fn new(
+        limits: Option<Limits>,
+        aliases: Option<BTreeMap<String, String>>,
+        functions: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
         let mut library = library();
         let mut host_functions = Vec::new();
         for (name, callable) in functions.map(|functions| functions.iter()).into_iter().flatten() {
-            let name: String =
-                name.extract().map_err(|_| PyTypeError::new_err("names of host functions must be strings"))?;
+            let name: String = name
+                .extract()
+                .map_err(|_| PyTypeError::new_err("names of host functions must be strings"))?;
             host::register(&mut library, &name, &callable, &BUILT_IN)?;
             host_functions.push(name);
         }
@@ -57,13 +59,16 @@ impl Engine {
             library: library.into(),
             host_functions,
         };
-        Ok(Self { parts: Arc::new(parts) })
+        Ok(Self {
+            parts: Arc::new(parts),
+        })
     }
 
     /// Raises `RhaiParseError` or, when the source itself is too large or too deep, `RhaiLimitError`.
     fn compile(&self, py: Python<'_>, source: &str) -> PyResult<Script> {
         let parts = &self.parts;
-        py.detach(|| Script::compile(parts, source)).map_err(|fault| fault.into_pyerr(py))
+        py.detach(|| Script::compile(parts, source))
+            .map_err(|fault| fault.into_pyerr(py))
     }
 
     #[getter]
@@ -84,10 +89,6 @@ impl Parts {
         engine.set_max_strings_interned(0);
         engine.set_optimization_level(OptimizationLevel::None);
         engine.set_fail_on_invalid_map_property(true);
-        engine.on_map_missing_property(|map: &mut Map, name, _| {
-            let near = names::suggestion(name, map.keys().map(|key| key.as_str()));
-            Err(Fault::new(Kind::MissingField, format!("the map has no field '{name}'{near}")).into_rhai())
-        });
         engine.on_progress(guard::on_progress);
         let aliases = self.aliases.clone();
         #[allow(deprecated)] // marked so because it is volatile
@@ -117,6 +118,8 @@ fn library() -> Module {
     BasicBlobPackage::init(&mut module);
     BasicMapPackage::init(&mut module);
     BasicIteratorPackage::init(&mut module);
+    // Else each look-up would hash every function of these packages.
+    module.register_lazy_functions();
     record::register(&mut module);
     workers::register(&mut module);
     register_verdicts(&mut module);
@@ -129,9 +132,10 @@ fn register_verdicts(module: &mut Module) {
     FuncRegistration::new("admit").set_into_module(module, Verdict::admit);
     FuncRegistration::new("reject")
         .set_into_module(module, |message: ImmutableString| Verdict::reject(message, None));
-    FuncRegistration::new("reject").set_into_module(module, |message: ImmutableString, code: ImmutableString| {
-        Verdict::reject(message, Some(code))
-    });
+    FuncRegistration::new("reject")
+        .set_into_module(module, |message: ImmutableString, code: ImmutableString| {
+            Verdict::reject(message, Some(code))
+        });
 }
 
 fn register_none(module: &mut Module) {

@@ -8,6 +8,7 @@
 use std::ffi::CStr;
 use std::sync::Arc;
 
+use crate::names;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -52,7 +53,12 @@ impl Kind {
 
 impl Fault {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), position: Position::NONE, cause: None }
+        Self {
+            kind,
+            message: message.into(),
+            position: Position::NONE,
+            cause: None,
+        }
     }
 
     pub fn at(mut self, position: Position) -> Self {
@@ -73,7 +79,10 @@ impl Fault {
 
     /// As an error that the script's own `catch` does not see.
     pub fn into_rhai_uncatchable(self) -> Box<EvalAltResult> {
-        Box::new(EvalAltResult::ErrorTerminated(Dynamic::from(self), Position::NONE))
+        Box::new(EvalAltResult::ErrorTerminated(
+            Dynamic::from(self),
+            Position::NONE,
+        ))
     }
 
     pub fn into_pyerr(self, py: Python<'_>) -> PyErr {
@@ -88,7 +97,9 @@ impl Fault {
     }
 
     fn build(self, py: Python<'_>) -> PyResult<PyErr> {
-        let types = TYPES.get(py).ok_or_else(|| PyException::new_err(self.message.clone()))?;
+        let types = TYPES
+            .get(py)
+            .ok_or_else(|| PyException::new_err(self.message.clone()))?;
         let class = match self.kind {
             Kind::Parse => &types.parse,
             Kind::Limit => &types.limit,
@@ -139,7 +150,7 @@ impl From<Box<EvalAltResult>> for Fault {
                 let kind = kind_of(&other);
                 let mut other = other;
                 other.clear_position();
-                Self::new(kind, other.to_string())
+                Self::new(kind, names::in_words_of_book(&other.to_string()))
             }
         };
         if fault.position.is_none() {
@@ -169,7 +180,8 @@ fn thrown(value: Dynamic) -> Fault {
     match value.try_cast_result::<Fault>() {
         Ok(fault) => fault,
         Err(value) if value.is_unit() => Fault::new(Kind::Runtime, "the script threw an error"),
-        Err(value) => Fault::new(Kind::Runtime, value.to_string()),
+        Err(value) if value.is_string() => Fault::new(Kind::Runtime, value.to_string()),
+        Err(value) => Fault::new(Kind::Runtime, names::in_words_of_book(&value.to_string())),
     }
 }
 
@@ -194,11 +206,37 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
             "panic",
         )?;
         let parent = base.bind(py);
-        let parse = new_type(parent, c"rhai_py.RhaiParseError", c"The source is not a valid script.", "parse")?;
-        let runtime = new_type(parent, c"rhai_py.RhaiRuntimeError", c"The script failed while running.", "runtime")?;
-        let limit = new_type(parent, c"rhai_py.RhaiLimitError", c"The script passed one of its limits.", "limit")?;
-        let timeout = new_type(parent, c"rhai_py.RhaiTimeoutError", c"The call passed its deadline.", "timeout")?;
-        Ok(Types { parse, runtime, limit, timeout, base })
+        let parse = new_type(
+            parent,
+            c"rhai_py.RhaiParseError",
+            c"The source is not a valid script.",
+            "parse",
+        )?;
+        let runtime = new_type(
+            parent,
+            c"rhai_py.RhaiRuntimeError",
+            c"The script failed while running.",
+            "runtime",
+        )?;
+        let limit = new_type(
+            parent,
+            c"rhai_py.RhaiLimitError",
+            c"The script passed one of its limits.",
+            "limit",
+        )?;
+        let timeout = new_type(
+            parent,
+            c"rhai_py.RhaiTimeoutError",
+            c"The call passed its deadline.",
+            "timeout",
+        )?;
+        Ok(Types {
+            parse,
+            runtime,
+            limit,
+            timeout,
+            base,
+        })
     })?;
     module.add("RhaiError", &types.base)?;
     module.add("RhaiParseError", &types.parse)?;

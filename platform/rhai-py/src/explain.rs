@@ -8,21 +8,72 @@ use crate::tokens::Words;
 
 /// Functions and methods worth suggesting.
 const KNOWN: [&str; 59] = [
-    "filter", "first", "least_loaded", "most_vram_free", "round_robin", "min_by", "max_by", "idle", "with_model",
-    "with_capacity", "is_empty", "len", "contains", "admit", "reject", "keys", "values", "get", "map", "reduce",
-    "reduce_rev", "for_each", "find", "find_map", "some", "all", "any", "sort", "sort_by", "push", "pop", "shift", "insert",
-    "remove", "append", "reverse", "index_of", "extract", "split", "trim", "replace", "starts_with", "ends_with",
-    "to_upper", "to_lower", "sub_string", "crop", "to_string", "to_float", "to_int", "parse_int", "parse_float", "abs",
-    "min", "max", "floor", "ceiling", "round", "range",
+    "filter",
+    "first",
+    "least_loaded",
+    "most_vram_free",
+    "round_robin",
+    "min_by",
+    "max_by",
+    "idle",
+    "with_model",
+    "with_capacity",
+    "is_empty",
+    "len",
+    "contains",
+    "admit",
+    "reject",
+    "keys",
+    "values",
+    "get",
+    "map",
+    "reduce",
+    "reduce_rev",
+    "for_each",
+    "find",
+    "find_map",
+    "some",
+    "all",
+    "any",
+    "sort",
+    "sort_by",
+    "push",
+    "pop",
+    "shift",
+    "insert",
+    "remove",
+    "append",
+    "reverse",
+    "index_of",
+    "extract",
+    "split",
+    "trim",
+    "replace",
+    "starts_with",
+    "ends_with",
+    "to_upper",
+    "to_lower",
+    "sub_string",
+    "crop",
+    "to_string",
+    "to_float",
+    "to_int",
+    "parse_int",
+    "parse_float",
+    "abs",
+    "min",
+    "max",
+    "floor",
+    "ceiling",
+    "round",
+    "range",
 ];
-
-/// How Rhai names types, and how its book does.
-const TYPES: [(&str, &str); 4] =
-    [("&str | ImmutableString | String", "string"), ("i64", "integer"), ("f64", "float"), ("Fn*", "function")];
 
 pub fn parse_error(error: ParseError, words: &Words) -> Fault {
     let near = match &*error.0 {
-        ParseErrorType::VariableUndefined(name) => names::suggestion(name, words.names.iter().map(String::as_str)),
+        ParseErrorType::VariableUndefined(name) => {
+            names::suggestion(name, words.names.iter().map(String::as_str))
+        }
         _ => String::new(),
     };
     let mut fault = Fault::from(error);
@@ -31,18 +82,29 @@ pub fn parse_error(error: ParseError, words: &Words) -> Fault {
 }
 
 pub fn no_entry_point(name: &str, arity: usize, functions: &[(String, usize)]) -> Fault {
-    let others: Vec<String> =
-        functions.iter().filter(|(known, _)| known == name).map(|(_, arity)| arity.to_string()).collect();
+    let others: Vec<String> = functions
+        .iter()
+        .filter(|(known, _)| known == name)
+        .map(|(_, arity)| arity.to_string())
+        .collect();
     let message = if others.is_empty() {
         let near = names::suggestion(name, functions.iter().map(|(known, _)| known.as_str()));
         format!("the script has no function '{name}'{near}")
     } else {
-        format!("function '{name}' takes {} arguments, not {arity}", others.join(" or "))
+        format!(
+            "function '{name}' takes {} arguments, not {arity}",
+            others.join(" or ")
+        )
     };
     Fault::new(Kind::MissingFunction, message)
 }
 
-pub fn run_error(mut fault: Fault, ast: &AST, host_functions: &[String]) -> Fault {
+/// `entry` is the function that Python called: where nothing better is known, the error is there.
+pub fn run_error(mut fault: Fault, ast: &AST, entry: &str, host_functions: &[String]) -> Fault {
+    if fault.position.is_none() {
+        let function = ast.iter_fn_def().find(|function| function.name == entry);
+        fault.position = function.map_or(rhai::Position::NONE, |function| function.body.start_position());
+    }
     match fault.kind {
         Kind::MissingFunction => fault.message = missing_function(&fault.message, ast, host_functions),
         Kind::MissingField => {
@@ -51,6 +113,8 @@ pub fn run_error(mut fault: Fault, ast: &AST, host_functions: &[String]) -> Faul
                 fault.message = message;
             } else if let Some(message) = no_field(&fault.message) {
                 fault.message = message;
+            } else if let Some(name) = fault.message.strip_prefix("Property not found: ") {
+                fault.message = format!("the map has no field '{name}'");
             }
         }
         _ => (),
@@ -60,15 +124,25 @@ pub fn run_error(mut fault: Fault, ast: &AST, host_functions: &[String]) -> Faul
 
 /// From `Function not found: filtr (workers, Fn)`.
 fn missing_function(message: &str, ast: &AST, host_functions: &[String]) -> String {
-    let Some(signature) = message.strip_prefix("Function not found: ") else { return message.to_owned() };
+    let Some(signature) = message.strip_prefix("Function not found: ") else {
+        return message.to_owned();
+    };
     let name = signature.split([' ', '(']).next().unwrap_or(signature);
-    let signature = in_words_of_book(signature).replacen(" (", "(", 1);
+    let signature = names::in_words_of_book(signature).replacen(" (", "(", 1);
     let own: Vec<_> = ast.iter_fn_def().map(|function| function.name.clone()).collect();
-    let known = || own.iter().map(|name| name.as_str()).chain(host_functions.iter().map(String::as_str)).chain(KNOWN);
+    let known = || {
+        own.iter()
+            .map(|name| name.as_str())
+            .chain(host_functions.iter().map(String::as_str))
+            .chain(KNOWN)
+    };
     if known().any(|candidate| candidate == name) {
         format!("there is no {signature}: '{name}' takes other arguments")
     } else {
-        format!("there is no function {signature}{}", names::suggestion(name, known()))
+        format!(
+            "there is no function {signature}{}",
+            names::suggestion(name, known())
+        )
     }
 }
 
@@ -76,15 +150,15 @@ fn missing_function(message: &str, ast: &AST, host_functions: &[String]) -> Stri
 fn no_field(message: &str) -> Option<String> {
     let (name, rest) = message.strip_prefix("Unknown property '")?.split_once('\'')?;
     let kind = rest.split('\'').nth(1)?;
-    Some(format!("{} has no field '{name}'{}", in_words_of_book(kind), names::suggestion(name, KNOWN)))
+    Some(format!(
+        "{} has no field '{name}'{}",
+        names::in_words_of_book(kind),
+        names::suggestion(name, KNOWN)
+    ))
 }
 
 /// From `No writable property 'x' - a setter is not registered for type 'record' to handle 'i64'`.
 fn read_only(message: &str) -> Option<String> {
     let (name, _) = message.strip_prefix("No writable property '")?.split_once('\'')?;
     Some(format!("field '{name}' is read-only"))
-}
-
-fn in_words_of_book(text: &str) -> String {
-    TYPES.iter().fold(text.to_owned(), |text, (rust, book)| text.replace(rust, book))
 }

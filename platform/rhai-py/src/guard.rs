@@ -22,38 +22,54 @@ pub struct Budget {
     pub timeout: Duration,
 }
 
-#[derive(Clone, Copy)]
+/// Fields apart, so that an operation touches only what it needs.
 struct Run {
+    used: Cell<u64>,
+    operations: Cell<u64>,
+    memory_ceiling: Cell<isize>,
+    budget: Cell<Option<(Budget, Instant)>>,
+}
+
+thread_local! {
+    static RUN: Run = const {
+        Run {
+            used: Cell::new(0),
+            operations: Cell::new(u64::MAX),
+            memory_ceiling: Cell::new(isize::MAX),
+            budget: Cell::new(None),
+        }
+    };
+}
+
+/// While it lives, operations on this thread are charged to its budget. Calls nest: a host function may call a script.
+pub struct Guard {
     used: u64,
     operations: u64,
     memory_ceiling: isize,
     budget: Option<(Budget, Instant)>,
 }
 
-const IDLE: Run = Run { used: 0, operations: u64::MAX, memory_ceiling: isize::MAX, budget: None };
-
-thread_local! {
-    static RUN: Cell<Run> = const { Cell::new(IDLE) };
-}
-
-/// While it lives, operations on this thread are charged to its budget. Calls nest: a host function may call a script.
-pub struct Guard(Run);
-
 impl Guard {
     pub fn enter(budget: Budget) -> Self {
-        let run = Run {
-            used: 0,
-            operations: budget.operations,
-            memory_ceiling: memory::held().saturating_add(budget.memory_bytes),
-            budget: Some((budget, Instant::now())),
-        };
-        Self(RUN.replace(run))
+        RUN.with(|run| Self {
+            used: run.used.replace(0),
+            operations: run.operations.replace(budget.operations),
+            memory_ceiling: run
+                .memory_ceiling
+                .replace(memory::held().saturating_add(budget.memory_bytes)),
+            budget: run.budget.replace(Some((budget, Instant::now()))),
+        })
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        RUN.set(self.0);
+        RUN.with(|run| {
+            run.used.set(self.used);
+            run.operations.set(self.operations);
+            run.memory_ceiling.set(self.memory_ceiling);
+            run.budget.set(self.budget);
+        });
     }
 }
 
@@ -80,25 +96,34 @@ fn terminated(token: Dynamic) -> Result<(), Box<EvalAltResult>> {
 
 #[inline]
 fn step(operations: u64, look_at_clock: bool) -> Option<Dynamic> {
-    RUN.with(|cell| {
-        let mut run = cell.get();
-        run.used += operations;
-        cell.set(run);
-        let quiet = run.used <= run.operations && memory::held() <= run.memory_ceiling;
-        if quiet && !look_at_clock && run.used % CLOCK_EVERY != 0 { None } else { exhausted(&run) }
+    RUN.with(|run| {
+        let used = run.used.get() + operations;
+        run.used.set(used);
+        let within = used <= run.operations.get() && memory::held() <= run.memory_ceiling.get();
+        if within && !look_at_clock && !used.is_multiple_of(CLOCK_EVERY) {
+            None
+        } else {
+            exhausted(run)
+        }
     })
 }
 
 #[cold]
 #[inline(never)]
 fn exhausted(run: &Run) -> Option<Dynamic> {
-    let (budget, started) = run.budget?;
-    let fault = if run.used > run.operations {
+    let (budget, started) = run.budget.get()?;
+    let fault = if run.used.get() > budget.operations {
         Fault::new(Kind::Limit, format!("more than {} operations", budget.operations))
-    } else if memory::held() > run.memory_ceiling {
-        Fault::new(Kind::Limit, format!("more than {} bytes of memory", budget.memory_bytes))
+    } else if memory::held() > run.memory_ceiling.get() {
+        Fault::new(
+            Kind::Limit,
+            format!("more than {} bytes of memory", budget.memory_bytes),
+        )
     } else if started.elapsed() > budget.timeout {
-        Fault::new(Kind::Timeout, format!("took longer than {} ms", budget.timeout.as_secs_f64() * 1e3))
+        Fault::new(
+            Kind::Timeout,
+            format!("took longer than {} ms", budget.timeout.as_secs_f64() * 1e3),
+        )
     } else {
         return None;
     };

@@ -15,13 +15,13 @@ mod errors;
 mod explain;
 mod guard;
 mod host;
-mod tokens;
 mod limits;
 mod memory;
 mod names;
 mod panics;
 mod record;
 mod script;
+mod tokens;
 mod values;
 mod workers;
 

@@ -25,7 +25,10 @@ pub fn caught<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     let outcome = catch_unwind(AssertUnwindSafe(run));
     SILENT.set(before);
     outcome.unwrap_or_else(|payload| {
-        Err(Fault::new(Kind::Panic, format!("the script engine panicked: {}", text(payload.as_ref()))))
+        Err(Fault::new(
+            Kind::Panic,
+            format!("the script engine panicked: {}", text(payload.as_ref())),
+        ))
     })
 }
 

@@ -39,7 +39,13 @@ pub struct RecordRef(pub Arc<Snapshot>);
 impl Snapshot {
     pub fn new(kind: &str, mut fields: Vec<(ImmutableString, Dynamic)>) -> Self {
         fields.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { identity: Arc::new(Identity { kind: kind.into(), object: OnceLock::new() }), fields }
+        Self {
+            identity: Arc::new(Identity {
+                kind: kind.into(),
+                object: OnceLock::new(),
+            }),
+            fields,
+        }
     }
 
     pub fn kind(&self) -> &str {
@@ -51,7 +57,10 @@ impl Snapshot {
     }
 
     pub fn find(&self, name: &str) -> Option<&Dynamic> {
-        self.fields.binary_search_by(|(field, _)| field.as_str().cmp(name)).ok().map(|at| &self.fields[at].1)
+        self.fields
+            .binary_search_by(|(field, _)| field.as_str().cmp(name))
+            .ok()
+            .map(|at| &self.fields[at].1)
     }
 
     fn set(&mut self, name: ImmutableString, value: Dynamic) {
@@ -63,7 +72,10 @@ impl Snapshot {
 
     pub fn missing(&self, name: &str) -> Fault {
         let near = names::suggestion(name, self.fields.iter().map(|(field, _)| field.as_str()));
-        Fault::new(Kind::MissingField, format!("{} has no field '{name}'{near}", self.kind()))
+        Fault::new(
+            Kind::MissingField,
+            format!("{} has no field '{name}'{near}", self.kind()),
+        )
     }
 }
 
@@ -79,10 +91,20 @@ impl RecordRef {
 
     /// The Python object it came from; a new one when that has been collected meanwhile.
     pub fn to_object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Record>> {
-        let known = self.0.identity.object.get().and_then(|object| object.bind(py).upgrade());
+        let known = self
+            .0
+            .identity
+            .object
+            .get()
+            .and_then(|object| object.bind(py).upgrade());
         match known {
             Some(object) => Ok(object.cast_into::<Record>()?),
-            None => Bound::new(py, Record { current: RwLock::new(self.0.clone()) }),
+            None => Bound::new(
+                py,
+                Record {
+                    current: RwLock::new(self.0.clone()),
+                },
+            ),
         }
     }
 }
@@ -95,7 +117,10 @@ pub struct Field {
 
 impl Field {
     pub fn new(name: impl Into<ImmutableString>) -> Self {
-        Self { name: name.into(), last: AtomicUsize::new(0) }
+        Self {
+            name: name.into(),
+            last: AtomicUsize::new(0),
+        }
     }
 
     #[inline]
@@ -106,7 +131,10 @@ impl Field {
         {
             return Some(value);
         }
-        let at = record.fields.binary_search_by(|(field, _)| field.cmp(&self.name)).ok()?;
+        let at = record
+            .fields
+            .binary_search_by(|(field, _)| field.cmp(&self.name))
+            .ok()?;
         self.last.store(at, Ordering::Relaxed);
         Some(&record.fields[at].1)
     }
@@ -126,7 +154,9 @@ impl Record {
             return Err(PyValueError::new_err("kind must not be empty"));
         }
         let fields = convert::to_fields(fields, kind).map_err(|fault| fault.into_pyerr(fields.py()))?;
-        Ok(Self { current: RwLock::new(Arc::new(Snapshot::new(kind, fields))) })
+        Ok(Self {
+            current: RwLock::new(Arc::new(Snapshot::new(kind, fields))),
+        })
     }
 
     /// Set the given fields, all at once for any reader; the others are not converted again.
@@ -137,13 +167,17 @@ impl Record {
         let fields = convert::to_fields(fields, &kind).map_err(|fault| fault.into_pyerr(fields.py()))?;
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let snapshot = Arc::make_mut(&mut current);
-        fields.into_iter().for_each(|(name, value)| snapshot.set(name, value));
+        fields
+            .into_iter()
+            .for_each(|(name, value)| snapshot.set(name, value));
         Ok(())
     }
 
     fn get<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let snapshot = self.snapshot();
-        let value = snapshot.find(name).ok_or_else(|| PyKeyError::new_err(snapshot.missing(name).message))?;
+        let value = snapshot
+            .find(name)
+            .ok_or_else(|| PyKeyError::new_err(snapshot.missing(name).message))?;
         convert::to_python(py, value)
     }
 
@@ -166,7 +200,10 @@ impl Record {
 impl Record {
     /// The present state, for a call to hold.
     pub fn snapshot(&self) -> Arc<Snapshot> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub fn reference(object: &Bound<'_, Self>) -> PyResult<RecordRef> {
@@ -184,21 +221,35 @@ impl Record {
 pub fn register_getter(module: &mut Module, name: &str) {
     let field = Field::new(name);
     FuncRegistration::new_getter(name).set_into_module(module, move |record: &mut RecordRef| {
-        field.find(&record.0).cloned().ok_or_else(|| record.0.missing(&field.name).into_rhai())
+        field
+            .find(&record.0)
+            .cloned()
+            .ok_or_else(|| record.0.missing(&field.name).into_rhai())
     });
     let name = name.to_owned();
     FuncRegistration::new_getter(&name).set_into_module(module, move |_: &mut NoneValue| {
         Err::<Dynamic, _>(
-            Fault::new(Kind::MissingField, format!("none has no field '{name}': there was nothing to choose")).into_rhai(),
+            Fault::new(
+                Kind::MissingField,
+                format!("none has no field '{name}': there was nothing to choose"),
+            )
+            .into_rhai(),
         )
     });
 }
 
 pub fn register(module: &mut Module) {
     module.set_custom_type::<RecordRef>("record");
-    FuncRegistration::new_index_getter().set_into_module(module, |record: &mut RecordRef, name: ImmutableString| {
-        record.0.find(&name).cloned().ok_or_else(|| record.0.missing(&name).into_rhai())
-    });
+    FuncRegistration::new_index_getter().set_into_module(
+        module,
+        |record: &mut RecordRef, name: ImmutableString| {
+            record
+                .0
+                .find(&name)
+                .cloned()
+                .ok_or_else(|| record.0.missing(&name).into_rhai())
+        },
+    );
     FuncRegistration::new("get").set_into_module(module, |record: &mut RecordRef, name: ImmutableString| {
         record.0.find(&name).cloned().unwrap_or(Dynamic::UNIT)
     });
@@ -208,15 +259,24 @@ pub fn register(module: &mut Module) {
             record.0.find(&name).cloned().unwrap_or(default)
         },
     );
-    FuncRegistration::new("contains").set_into_module(module, |record: &mut RecordRef, name: ImmutableString| {
-        record.0.find(&name).is_some()
-    });
+    FuncRegistration::new("contains")
+        .set_into_module(module, |record: &mut RecordRef, name: ImmutableString| {
+            record.0.find(&name).is_some()
+        });
     FuncRegistration::new("keys").set_into_module(module, |record: &mut RecordRef| {
-        record.0.fields.iter().map(|(name, _)| Dynamic::from(name.clone())).collect::<rhai::Array>()
+        record
+            .0
+            .fields
+            .iter()
+            .map(|(name, _)| Dynamic::from(name.clone()))
+            .collect::<rhai::Array>()
     });
-    FuncRegistration::new("len").set_into_module(module, |record: &mut RecordRef| record.0.fields.len() as i64);
+    FuncRegistration::new("len")
+        .set_into_module(module, |record: &mut RecordRef| record.0.fields.len() as i64);
     FuncRegistration::new("==").set_into_module(module, |a: RecordRef, b: RecordRef| a.same(&b));
     FuncRegistration::new("!=").set_into_module(module, |a: RecordRef, b: RecordRef| !a.same(&b));
-    FuncRegistration::new("to_string").set_into_module(module, |record: &mut RecordRef| record.0.kind().to_owned());
-    FuncRegistration::new("to_debug").set_into_module(module, |record: &mut RecordRef| record.0.kind().to_owned());
+    FuncRegistration::new("to_string")
+        .set_into_module(module, |record: &mut RecordRef| record.0.kind().to_owned());
+    FuncRegistration::new("to_debug")
+        .set_into_module(module, |record: &mut RecordRef| record.0.kind().to_owned());
 }

@@ -50,7 +50,9 @@ impl Script {
     }
 
     fn has_function(&self, name: &str, arity: usize) -> bool {
-        self.functions.iter().any(|(known, parameters)| known == name && *parameters == arity)
+        self.functions
+            .iter()
+            .any(|(known, parameters)| known == name && *parameters == arity)
     }
 
     /// Run one function. The GIL is released meanwhile; `timeout_ms` is wall-clock time.
@@ -63,7 +65,9 @@ impl Script {
         timeout_ms: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
         if !(timeout_ms > 0.0 && timeout_ms <= LONGEST_TIMEOUT_MS) {
-            return Err(PyValueError::new_err(format!("timeout_ms must be positive and at most a day, not {timeout_ms}")));
+            return Err(PyValueError::new_err(format!(
+                "timeout_ms must be positive and at most a day, not {timeout_ms}"
+            )));
         }
         let timeout = Duration::from_secs_f64(timeout_ms / 1e3);
         let values = self.arguments(r#fn, args).map_err(|fault| fault.into_pyerr(py))?;
@@ -74,7 +78,11 @@ impl Script {
     }
 
     fn __repr__(&self) -> String {
-        let functions: Vec<String> = self.functions.iter().map(|(name, arity)| format!("{name}/{arity}")).collect();
+        let functions: Vec<String> = self
+            .functions
+            .iter()
+            .map(|(name, arity)| format!("{name}/{arity}"))
+            .collect();
         format!("Script({}, sha256={})", functions.join(", "), &self.sha256[..12])
     }
 }
@@ -83,7 +91,13 @@ impl Script {
     pub fn compile(parts: &Arc<Parts>, source: &str) -> Result<Self, Fault> {
         let most = parts.limits.script_bytes;
         if source.len() > most {
-            return Err(Fault::new(Kind::Limit, format!("the script has {} bytes; at most {most} are allowed", source.len())));
+            return Err(Fault::new(
+                Kind::Limit,
+                format!(
+                    "the script has {} bytes; at most {most} are allowed",
+                    source.len()
+                ),
+            ));
         }
         let program = panics::caught(|| on_own_stack(&parts.limits, || Program::compile(parts, source)))?;
         let mut functions: Vec<(String, usize)> = program
@@ -97,7 +111,12 @@ impl Script {
         for byte in Sha256::digest(source.as_bytes()) {
             let _ = write!(sha256, "{byte:02x}");
         }
-        Ok(Self { source: source.to_owned(), sha256, functions, program: Arc::new(program) })
+        Ok(Self {
+            source: source.to_owned(),
+            sha256,
+            functions,
+            program: Arc::new(program),
+        })
     }
 
     fn arguments(&self, name: &str, arguments: &Bound<'_, PyTuple>) -> Result<Vec<Dynamic>, Fault> {
@@ -105,7 +124,8 @@ impl Script {
             return Err(explain::no_entry_point(name, arguments.len(), &self.functions));
         }
         let convert = |(index, value)| {
-            convert::to_rhai(&value, Nested::Map).map_err(|fault| fault.within(&format!("argument {}", index + 1)))
+            convert::to_rhai(&value, Nested::Map)
+                .map_err(|fault| fault.within(&format!("argument {}", index + 1)))
         };
         arguments.iter().enumerate().map(convert).collect()
     }
@@ -126,12 +146,19 @@ impl Program {
         let findings = Findings::of(&ast)?;
         findings.copy_captured(&mut engine, &scope);
         let mut own = Module::new();
-        findings.properties.iter().for_each(|name| record::register_getter(&mut own, name));
+        findings
+            .properties
+            .iter()
+            .for_each(|name| record::register_getter(&mut own, name));
         for (name, _, value) in scope.iter() {
             own.set_var(name, value);
         }
         engine.register_global_module(own.into());
-        Ok(Self { engine, ast, parts: parts.clone() })
+        Ok(Self {
+            engine,
+            ast,
+            parts: parts.clone(),
+        })
     }
 
     fn call(&self, name: &str, mut arguments: Vec<Dynamic>, timeout: Duration) -> Result<Dynamic, Fault> {
@@ -146,7 +173,7 @@ impl Program {
                     .map_err(Fault::from)
             })
         });
-        outcome.map_err(|fault| explain::run_error(fault, &self.ast, &self.parts.host_functions))
+        outcome.map_err(|fault| explain::run_error(fault, &self.ast, name, &self.parts.host_functions))
     }
 }
 
@@ -157,7 +184,8 @@ fn with_constants(
     scope: &mut Scope<'static>,
     source: &str,
 ) -> Result<AST, Fault> {
-    let draft = parse(engine, scope, source, false).map_err(|(error, words)| explain::parse_error(error, &words))?;
+    let draft =
+        parse(engine, scope, source, false).map_err(|(error, words)| explain::parse_error(error, &words))?;
     for statement in draft.statements() {
         if !is_constant(statement) {
             let why = "only functions and constants may stand at the top level";
@@ -170,10 +198,14 @@ fn with_constants(
     }
     for (name, _, value) in scope.iter() {
         if value.is::<FnPtr>() {
-            return Err(Fault::new(Kind::Parse, format!("constant '{name}' is a function; declare it with fn")));
+            return Err(Fault::new(
+                Kind::Parse,
+                format!("constant '{name}' is a function; declare it with fn"),
+            ));
         }
     }
-    let ast = parse(engine, scope, source, true).map_err(|(error, words)| explain::parse_error(error, &words))?;
+    let ast =
+        parse(engine, scope, source, true).map_err(|(error, words)| explain::parse_error(error, &words))?;
     Ok(AST::new([], ast.shared_lib().clone()))
 }
 
@@ -206,4 +238,3 @@ fn on_own_stack<T>(limits: &Limits, run: impl FnOnce() -> T) -> T {
     let needed = limits.stack_bytes();
     stacker::maybe_grow(needed, needed + (64 << 10), run)
 }
-

@@ -114,7 +114,10 @@ fn as_name(token: Token) -> Token {
 }
 
 fn refused(word: &str, why: &str) -> Token {
-    Token::LexError(Box::new(LexError::ImproperSymbol(word.into(), format!("'{word}' is not available: {why}"))))
+    Token::LexError(Box::new(LexError::ImproperSymbol(
+        word.into(),
+        format!("'{word}' is not available: {why}"),
+    )))
 }
 
 impl Words {
@@ -131,7 +134,9 @@ impl Words {
         self.aliased
             .iter()
             .filter(|(keyword, _)| !self.plain.contains(*keyword))
-            .fold(message.to_owned(), |message, (keyword, alias)| message.replace(keyword, alias))
+            .fold(message.to_owned(), |message, (keyword, alias)| {
+                message.replace(keyword, alias)
+            })
     }
 
     fn advance(&mut self, token: &Token) {

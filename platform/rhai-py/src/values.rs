@@ -17,7 +17,8 @@ pub struct None_;
 static NONE: PyOnceLock<Py<None_>> = PyOnceLock::new();
 
 pub fn none(py: Python<'_>) -> PyResult<Py<None_>> {
-    NONE.get_or_try_init(py, || Py::new(py, None_)).map(|none| none.clone_ref(py))
+    NONE.get_or_try_init(py, || Py::new(py, None_))
+        .map(|none| none.clone_ref(py))
 }
 
 #[pymethods]
@@ -48,11 +49,19 @@ pub struct Verdict {
 
 impl Verdict {
     pub fn admit() -> Self {
-        Self { admitted: true, message: None, code: None }
+        Self {
+            admitted: true,
+            message: None,
+            code: None,
+        }
     }
 
     pub fn reject(message: ImmutableString, code: Option<ImmutableString>) -> Self {
-        Self { admitted: false, message: Some(message), code }
+        Self {
+            admitted: false,
+            message: Some(message),
+            code,
+        }
     }
 }
 
@@ -61,7 +70,11 @@ impl Verdict {
     #[new]
     #[pyo3(signature = (admitted, message=None, code=None))]
     fn new(admitted: bool, message: Option<String>, code: Option<String>) -> Self {
-        Self { admitted, message: message.map(Into::into), code: code.map(Into::into) }
+        Self {
+            admitted,
+            message: message.map(Into::into),
+            code: code.map(Into::into),
+        }
     }
 
     #[getter]
@@ -75,9 +88,14 @@ impl Verdict {
     }
 
     fn __repr__(&self) -> String {
-        let quoted = |text: &Option<ImmutableString>| text.as_ref().map_or("None".into(), |text| format!("{text:?}"));
+        let quoted =
+            |text: &Option<ImmutableString>| text.as_ref().map_or("None".into(), |text| format!("{text:?}"));
         let admitted = if self.admitted { "True" } else { "False" };
-        format!("Verdict(admitted={admitted}, message={}, code={})", quoted(&self.message), quoted(&self.code))
+        format!(
+            "Verdict(admitted={admitted}, message={}, code={})",
+            quoted(&self.message),
+            quoted(&self.code)
+        )
     }
 }
 
@@ -97,6 +115,7 @@ impl Frozen {
 /// Convert `obj` deeply, once. Dicts in it become read-only objects that scripts share instead of copying.
 #[pyfunction]
 pub fn freeze(obj: &Bound<'_, PyAny>) -> PyResult<Frozen> {
-    let value = convert::to_rhai(obj, Nested::Record("object")).map_err(|fault| fault.into_pyerr(obj.py()))?;
+    let value =
+        convert::to_rhai(obj, Nested::Record("object")).map_err(|fault| fault.into_pyerr(obj.py()))?;
     Ok(Frozen { value })
 }

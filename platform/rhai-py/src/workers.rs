@@ -11,8 +11,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence};
 use rhai::{Dynamic, EvalAltResult, FnPtr, FuncRegistration, ImmutableString, Module, NativeCallContext};
 
-use crate::guard;
 use crate::calls::{ByKey, Caller, Key, type_error};
+use crate::guard;
 use crate::record::{Field, Record, RecordRef};
 use crate::values::NoneValue;
 
@@ -40,12 +40,20 @@ impl Workers {
         let records = records.try_iter()?.map(|item| {
             let item = item?;
             let record = item.cast::<Record>().map_err(|_| {
-                PyTypeError::new_err(format!("Workers takes Records, not {}", item.get_type().name().map_or_else(|_| "objects".into(), |name| name.to_string())))
+                PyTypeError::new_err(format!(
+                    "Workers takes Records, not {}",
+                    item.get_type()
+                        .name()
+                        .map_or_else(|_| "objects".into(), |name| name.to_string())
+                ))
             })?;
             Record::reference(record)?;
             Ok(record.clone().unbind())
         });
-        Ok(Self { records: records.collect::<PyResult<_>>()?, round_robin: round_robin.rem_euclid(1 << 62) as u64 })
+        Ok(Self {
+            records: records.collect::<PyResult<_>>()?,
+            round_robin: round_robin.rem_euclid(1 << 62) as u64,
+        })
     }
 
     fn __len__(&self) -> usize {
@@ -64,14 +72,30 @@ impl Workers {
 impl Workers {
     /// The records as they are at this moment.
     pub fn reference(&self) -> WorkersRef {
-        let records = self.records.iter().map(|record| RecordRef(record.get().snapshot())).collect();
-        WorkersRef { records: Arc::new(records), round_robin: self.round_robin }
+        let records = self
+            .records
+            .iter()
+            .map(|record| RecordRef(record.get().snapshot()))
+            .collect();
+        WorkersRef {
+            records: Arc::new(records),
+            round_robin: self.round_robin,
+        }
     }
 
     pub fn from_reference<'py>(py: Python<'py>, workers: &WorkersRef) -> PyResult<Bound<'py, Self>> {
-        let records = workers.records.iter().map(|record| Ok(record.to_object(py)?.unbind()));
+        let records = workers
+            .records
+            .iter()
+            .map(|record| Ok(record.to_object(py)?.unbind()));
         let records = records.collect::<PyResult<_>>()?;
-        Bound::new(py, Self { records, round_robin: workers.round_robin })
+        Bound::new(
+            py,
+            Self {
+                records,
+                round_robin: workers.round_robin,
+            },
+        )
     }
 }
 
@@ -83,7 +107,10 @@ impl WorkersRef {
                 kept.push(record.clone());
             }
         }
-        Ok(Self { records: Arc::new(kept), round_robin: self.round_robin })
+        Ok(Self {
+            records: Arc::new(kept),
+            round_robin: self.round_robin,
+        })
     }
 
     /// The record with the smallest key; of equal ones the first.
@@ -101,13 +128,20 @@ impl WorkersRef {
 
     fn at(&self, index: i64) -> Dynamic {
         let length = self.records.len() as i64;
-        let at = if index < 0 { index.saturating_add(length) } else { index };
+        let at = if index < 0 {
+            index.saturating_add(length)
+        } else {
+            index
+        };
         record_or_none(usize::try_from(at).ok().and_then(|at| self.records.get(at)))
     }
 }
 
 fn record_or_none(record: Option<&RecordRef>) -> Dynamic {
-    record.map_or_else(|| Dynamic::from(NoneValue), |record| Dynamic::from(record.clone()))
+    record.map_or_else(
+        || Dynamic::from(NoneValue),
+        |record| Dynamic::from(record.clone()),
+    )
 }
 
 pub fn register(module: &mut Module) {
@@ -130,7 +164,8 @@ fn register_list(module: &mut Module) {
         FuncRegistration::new(name).set_into_module(module, value);
         FuncRegistration::new_getter(name).set_into_module(module, value);
     }
-    FuncRegistration::new_index_getter().set_into_module(module, |workers: &mut WorkersRef, at: i64| workers.at(at));
+    FuncRegistration::new_index_getter()
+        .set_into_module(module, |workers: &mut WorkersRef, at: i64| workers.at(at));
     FuncRegistration::new("contains").set_into_module(
         module,
         |workers: &mut WorkersRef, record: RecordRef| -> Outcome<bool> {
@@ -139,8 +174,9 @@ fn register_list(module: &mut Module) {
         },
     );
     FuncRegistration::new("contains").set_into_module(module, |_: &mut WorkersRef, _: NoneValue| false);
-    FuncRegistration::new("to_string")
-        .set_into_module(module, |workers: &mut WorkersRef| format!("{} workers", workers.records.len()));
+    FuncRegistration::new("to_string").set_into_module(module, |workers: &mut WorkersRef| {
+        format!("{} workers", workers.records.len())
+    });
 }
 
 fn register_filters(module: &mut Module) {
@@ -151,23 +187,30 @@ fn register_filters(module: &mut Module) {
             workers.keep(|record| {
                 let answer = caller.call(Dynamic::from(record.clone()))?;
                 answer.as_bool().map_err(|found| {
-                    type_error(format!("the function given to filter must return true or false, not {found}"))
+                    type_error(format!(
+                        "the function given to filter must return true or false, not {found}"
+                    ))
                 })
             })
         },
     );
     let in_flight = Field::new("in_flight");
-    FuncRegistration::new("idle").set_into_module(module, move |workers: &mut WorkersRef| -> Outcome<WorkersRef> {
-        guard::charge(workers.records.len())?;
-        workers.keep(|record| Ok(Key::number(record, &in_flight)? == 0.0))
-    });
+    FuncRegistration::new("idle").set_into_module(
+        module,
+        move |workers: &mut WorkersRef| -> Outcome<WorkersRef> {
+            guard::charge(workers.records.len())?;
+            workers.keep(|record| Ok(Key::number(record, &in_flight)? == 0.0))
+        },
+    );
     let model = Field::new("model");
     FuncRegistration::new("with_model").set_into_module(
         module,
         move |workers: &mut WorkersRef, name: ImmutableString| -> Outcome<WorkersRef> {
             guard::charge(workers.records.len())?;
             workers.keep(|record| {
-                let value = model.find(&record.0).ok_or_else(|| record.0.missing(&model.name).into_rhai())?;
+                let value = model
+                    .find(&record.0)
+                    .ok_or_else(|| record.0.missing(&model.name).into_rhai())?;
                 Ok(value.as_immutable_string_ref().is_ok_and(|value| *value == name))
             })
         },
@@ -179,29 +222,40 @@ fn register_filters(module: &mut Module) {
     };
     let with_whole = with_capacity.clone();
     FuncRegistration::new("with_capacity").set_into_module(module, with_capacity);
-    FuncRegistration::new("with_capacity").set_into_module(
-        module,
-        move |workers: &mut WorkersRef, needed: i64| with_whole(workers, needed as f64),
-    );
+    FuncRegistration::new("with_capacity")
+        .set_into_module(module, move |workers: &mut WorkersRef, needed: i64| {
+            with_whole(workers, needed as f64)
+        });
 }
 
 fn register_choices(module: &mut Module) {
-    FuncRegistration::new("first")
-        .set_into_module(module, |workers: &mut WorkersRef| record_or_none(workers.records.first()));
+    FuncRegistration::new("first").set_into_module(module, |workers: &mut WorkersRef| {
+        record_or_none(workers.records.first())
+    });
     FuncRegistration::new("round_robin").set_into_module(module, |workers: &mut WorkersRef| {
         let length = workers.records.len() as u64;
-        record_or_none(workers.round_robin.checked_rem(length).map(|at| &workers.records[at as usize]))
+        record_or_none(
+            workers
+                .round_robin
+                .checked_rem(length)
+                .map(|at| &workers.records[at as usize]),
+        )
     });
     let (load, in_flight, vram) = (Field::new("load"), Field::new("in_flight"), FreeVram::new());
     FuncRegistration::new("least_loaded").set_into_module(module, move |workers: &mut WorkersRef| {
         workers.least(|record| {
             let busy = Key::number_or(record, &in_flight, 0.0);
-            Ok((Key::number(record, &load)?, busy, -vram.find(record).unwrap_or(0.0)))
+            Ok((
+                Key::number(record, &load)?,
+                busy,
+                -vram.find(record).unwrap_or(0.0),
+            ))
         })
     });
     let vram = FreeVram::new();
-    FuncRegistration::new("most_vram_free")
-        .set_into_module(module, move |workers: &mut WorkersRef| workers.least(|record| Ok(-vram.of(record)?)));
+    FuncRegistration::new("most_vram_free").set_into_module(module, move |workers: &mut WorkersRef| {
+        workers.least(|record| Ok(-vram.of(record)?))
+    });
     for (name, reverse) in [("min_by", false), ("max_by", true)] {
         FuncRegistration::new(name).set_into_module(
             module,
@@ -217,7 +271,9 @@ fn register_choices(module: &mut Module) {
                 let field = Field::new(field);
                 let mut keys = ByKey::new(name, reverse);
                 workers.least(|record| {
-                    let value = field.find(&record.0).ok_or_else(|| record.0.missing(&field.name).into_rhai())?;
+                    let value = field
+                        .find(&record.0)
+                        .ok_or_else(|| record.0.missing(&field.name).into_rhai())?;
                     keys.next(value.clone())
                 })
             },
@@ -239,7 +295,10 @@ impl Clone for FreeVram {
 
 impl FreeVram {
     fn new() -> Self {
-        Self { mib: Field::new("vram_free_mib"), mb: Field::new("vram_free_mb") }
+        Self {
+            mib: Field::new("vram_free_mib"),
+            mb: Field::new("vram_free_mb"),
+        }
     }
 
     fn find(&self, record: &RecordRef) -> Option<f64> {
@@ -248,6 +307,7 @@ impl FreeVram {
     }
 
     fn of(&self, record: &RecordRef) -> Outcome<f64> {
-        self.find(record).ok_or_else(|| record.0.missing("vram_free_mb").into_rhai())
+        self.find(record)
+            .ok_or_else(|| record.0.missing("vram_free_mb").into_rhai())
     }
 }
