@@ -1,0 +1,35 @@
+"""One inference request on its way through the queen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from hive_agent.protocol import Endpoint
+from inference.domain.colony import WorkerView
+from inference.domain.envelope import Envelope
+from tenants.domain.authentication import Caller
+
+MakeEnvelope = Callable[[int, WorkerView], Envelope]  # attempt, who is to run it
+
+
+class Task(msgspec.Struct, kw_only=True, eq=False):
+    id: str  # UUIDv7 in hex
+    request_id: str
+    caller: Caller
+    model: str
+    endpoint: Endpoint
+    stream: bool
+    include_usage: bool  # the client asked for the usage chunk
+    body: bytes  # the client's JSON
+    prompt_tokens_estimate: int
+    max_tokens: int  # the most that the answer may have; with the estimate, what is reserved
+    answer_id: str  # `id` of the answer, e.g. chatcmpl-…
+    created_s: int
+    deadline_ms: int  # Unix time
+    make_envelope: MakeEnvelope
+
+    @property
+    def tokens_reserved(self) -> int:
+        return self.prompt_tokens_estimate + self.max_tokens
