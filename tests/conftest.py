@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
@@ -89,3 +90,4 @@ async def pool(committed_db: None, postgres: Postgres) -> AsyncIterator[Pool]:
     await pool.open()
     yield pool
     await pool.close()
+    await sync_to_async(connections.close_all)()  # that of the thread in which asynchronous tests use the ORM

@@ -19,9 +19,10 @@ import msgspec
 import psycopg
 from django.db import connection
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
-from gdpr.scope import COLONY_ROLE, colony_tx
+from gdpr.pool import Pool, colony_connection
+from gdpr.scope import colony_tx
 from tenants.domain.keys import can_be_a_key, key_mac, parse_api_key
 from tenants.enums import KeyScope, TenantStatus
 
@@ -101,7 +102,7 @@ class CallerCache:
     `tenants.domain.invalidation`.
     """
 
-    def __init__(self, pool: AsyncConnectionPool) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._known: dict[bytes, tuple[Caller, float]] = {}  # until this time of the monotonic clock
         self._unknown: dict[bytes, float] = {}
@@ -184,14 +185,10 @@ class CallerCache:
 
     async def _fetch(self, query: str, parameter: str | bytes) -> dict[str, Any] | None:
         try:
-            async with (
-                self._pool.connection() as connection,
-                connection.cursor(row_factory=dict_row) as cursor,
-            ):
-                async with connection.pipeline():
-                    await cursor.execute(f"SET LOCAL ROLE {COLONY_ROLE}")
-                    await cursor.execute(query, [parameter])
-                    return await cursor.fetchone()
+            async with colony_connection(self._pool) as connection:
+                cursor = connection.cursor(row_factory=dict_row)
+                await cursor.execute(query, [parameter])
+                return await cursor.fetchone()
         except (psycopg.Error, PoolTimeout) as error:
             raise AuthenticationDown(type(error).__name__) from error
 
@@ -203,13 +200,22 @@ def find_caller(secret: str) -> Caller | None:
     """For Django's own views: the same answer, from the database each time."""
     if not can_be_a_key(secret):
         return None
-    query, parameter = _look_up(secret)
-    with colony_tx("find a caller by key"), connection.cursor() as cursor:
+    found = _verify(secret, _row("find a caller by key", *_look_up(secret)))
+    return found.caller if found else None
+
+
+def find_home_caller() -> Caller | None:
+    """For Django's own views: who keyless calls are. None before `manage.py bootstrap`."""
+    row = _row("find the tenant of keyless callers", HOME, HOME_TENANT)
+    return _caller(row) if row else None
+
+
+def _row(reason: str, query: str, parameter: str | bytes) -> dict[str, Any] | None:
+    with colony_tx(reason), connection.cursor() as cursor:
         cursor.execute(query, [parameter])
         row = cursor.fetchone()
         names = [column.name for column in cursor.description]
-    found = _verify(secret, dict(zip(names, row, strict=True)) if row else None)
-    return found.caller if found else None
+    return dict(zip(names, row, strict=True)) if row else None
 
 
 def _look_up(secret: str) -> tuple[str, str | bytes]:

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import redis
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
 CHANNEL = "rbee:invalidate"
@@ -26,8 +27,9 @@ def announce_after_commit(message: str) -> None:
 
 def _announce(message: str) -> None:
     try:
+        settings.RBEE.require("redis_url")
         _client(settings.RBEE.redis_url).publish(CHANNEL, message)
-    except redis.RedisError as error:
+    except (redis.RedisError, ImproperlyConfigured) as error:
         logger.warning("%s was not announced (%s): queens know it within 5 s", message, type(error).__name__)
 
 

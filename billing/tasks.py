@@ -1,0 +1,8 @@
+from celery import shared_task
+
+from billing.domain import fence
+
+
+@shared_task(name="billing.sweep_fences")
+def sweep_fences() -> None:
+    fence.sweep_fences()

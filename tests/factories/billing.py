@@ -1,0 +1,60 @@
+"""Prices, and settled facts that fit together. Ids are made fresh, so settled tasks of one test are in no other's way."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from billing.domain.prices import ensure_card, set_price
+from billing.domain.pricing import PriceVersion
+from billing.domain.settlement import Settlement
+from billing.models import Price
+from gdpr.ids import uuid7
+from tenants.models import Project
+from tests.factories.tenants import TESTER, make_project, unique
+
+PRICES = {"prompt_tokens": 150_000, "completion_tokens": 600_000}
+
+
+def make_price(model: str | None = None, **fields: Any) -> Price:
+    fields = {"prices": PRICES, "actor": TESTER, "card": make_card(), **fields}
+    return set_price(model or unique("model"), **fields)
+
+
+def make_card(**fields: Any):  # type: ignore[no-untyped-def]
+    """The default one: there is only one card without a plan."""
+    return ensure_card(**{"actor": TESTER, **fields})
+
+
+def version_of(price: Price) -> PriceVersion:
+    return PriceVersion(id=price.id.hex, model=price.model, currency=price.currency, prices=price.prices)
+
+
+def make_settlement(project: Project | None = None, price: Price | None = None, **fields: Any) -> Settlement:
+    project, price = project or make_project(), price or make_price()
+    now_ms = time.time_ns() // 1_000_000
+    facts = {
+        "task_id": uuid7().hex,
+        "attempt": 1,
+        "tenant_id": project.tenant_id.hex,
+        "project_id": project.id.hex,
+        "key_id": "",
+        "price": version_of(price),
+        "request_id": unique("req"),
+        "subject": "",
+        "endpoint": "chat.completions",
+        "model": price.model,
+        "hive_id": uuid7().hex,
+        "worker": uuid7().hex,
+        "region": "EU",
+        "outcome": "completed",
+        "usage": {"prompt_tokens": 10, "completion_tokens": 20},
+        "decision": {"policy": "built-in", "candidates": 2},
+        "admitted_at_ms": now_ms - 500,
+        "began_at_ms": now_ms - 400,
+        "first_token_at_ms": now_ms - 300,
+        "ended_at_ms": now_ms,
+        "receipt": b"signed bytes",
+        "signature": b"signature",
+    }
+    return Settlement(**{**facts, **fields})
