@@ -98,7 +98,7 @@ class CeleryProcess:
     async def _start(self) -> None:
         self.folder.runner.unlink(missing_ok=True)
         environment = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
             "RBEE_HIVE_DIR": str(self.folder.path),
             "RBEE_HIVE_AGENT_PID": str(os.getpid()),
         }

@@ -35,7 +35,9 @@ log = logging.getLogger(__name__)
 
 
 def make_app(credentials: Credentials) -> Celery:
-    made = Celery("hive_agent", broker=credentials.redis_url, set_as_current=False)
+    made = Celery(
+        "hive_agent", broker=credentials.redis_url, set_as_current=False, fixups=()
+    )  # Django is not here
     made.conf.update(
         accept_content=["json"],
         task_serializer="json",
