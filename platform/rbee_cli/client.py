@@ -35,6 +35,12 @@ class QueenClient:
     def get(self, path: str, **params: str | int) -> Any:
         return self._call("GET", path, params=params)
 
+    def rows(self, path: str, **params: str | int) -> list[dict[str, Any]]:
+        """The items of a list."""
+        answer = self.get(path, **params)
+        rows: list[dict[str, Any]] = answer["data"] if isinstance(answer, dict) else answer
+        return rows
+
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._call("POST", path, json=body)
 

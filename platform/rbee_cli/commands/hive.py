@@ -126,7 +126,7 @@ def list_hives(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: Api
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.get("/api/v1/hives")
+        rows = queen.rows("/api/v1/hives")
     output = Output(as_json=as_json)
     if as_json:
         output.result(rows)

@@ -77,7 +77,7 @@ def list_keys(
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.get("/api/v1/keys", **({"tenant": tenant} if tenant else {}))
+        rows = queen.rows("/api/v1/keys", **({"tenant": tenant} if tenant else {}))
     Output(as_json=as_json).table(rows, COLUMNS, empty="no key yet: `rbee key create`")
 
 

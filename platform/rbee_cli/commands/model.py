@@ -16,7 +16,7 @@ COLUMNS = {
     "engine": "ENGINE",
     "source": "SOURCE",
     "hives": "HIVES",
-    "published": "PUBLISHED",
+    "ready_workers": "READY",
     "price": "PER MILLION TOKENS (IN / OUT)",
 }
 ADD_EPILOG = """Examples:
@@ -40,7 +40,7 @@ def add(
         ),
     ],
     hive: Annotated[
-        list[str] | None, typer.Option(help="Where it runs; may be given again.", show_default="local")
+        list[str] | None, typer.Option(help="Where it runs; may be given again.", show_default="the only one")
     ] = None,
     name: Annotated[str, typer.Option(help="What clients call it.", show_default="from the source")] = "",
     input_price: Annotated[str, typer.Option(help="Per million tokens read, like 0.20.")] = "",
@@ -64,17 +64,18 @@ def add(
     output = Output(as_json=as_json)
     body: dict[str, Any] = {
         "source": full_source(source),
-        "hives": hive or ["local"],
         "options": pairs(option or [], "option"),
+        "is_free": free,
     }
-    body |= {field: text for field, text in (("name", name), ("engine", engine)) if text}
+    body |= {field: text for field, text in (("name", name), ("engine", engine), ("hives", hive)) if text}
     if prices := read_prices(input_price, output_price, free=free):
         body["prices"] = prices
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         model = queen.post("/api/v1/models", body)
-        output.say(f"{model['name']} is placed on {', '.join(body['hives'])}")
+        where = hive or [placement["hive"] for placement in model["placements"]]
+        output.say(f"{model['name']} is placed on {', '.join(where)}")
         if not no_wait:
-            wait_for_model(queen, output, model["name"], body["hives"], timeout_s=timeout_s)
+            model = wait_for_model(queen, output, model["name"], where, timeout_s=timeout_s)
     if as_json:
         output.result(model)
 
@@ -86,12 +87,16 @@ def list_models(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: Ap
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.get("/api/v1/models")
+        rows = queen.rows("/api/v1/models")
     output = Output(as_json=as_json)
     if as_json:
         output.result(rows)
         return
-    shown = [row | {"price": price_text(row.get("prices"))} for row in rows]
+    shown = [
+        row
+        | {"price": price_text(row["price"]), "hives": [placement["hive"] for placement in row["placements"]]}
+        for row in rows
+    ]
     output.table(shown, COLUMNS, empty="no model yet: `rbee model add`")
 
 
@@ -128,13 +133,11 @@ def full_source(source: str) -> str:
 
 
 def read_prices(input_price: str, output_price: str, *, free: bool) -> dict[str, int] | None:
-    """Micro-units for each million tokens; None when nothing was said."""
+    """Micro-units for each million tokens; None when no price was said."""
     from rbee_cli.errors import UsageError
 
     if free and (input_price or output_price):
         raise UsageError("--free and a price contradict each other: give one of them")
-    if free:
-        return {"prompt_tokens": 0, "completion_tokens": 0}
     if bool(input_price) != bool(output_price):
         raise UsageError("--input-price and --output-price go together; 0 is a price")
     if not input_price:
@@ -155,12 +158,14 @@ def micros(text: str) -> int:
     raise UsageError(f"{text!r} is no price: write it like 0.25, with at most six digits after the point")
 
 
-def price_text(prices: dict[str, int] | None) -> str:
-    if prices is None:
+def price_text(price: dict[str, Any] | None) -> str:
+    if price is None:
         return "-"
-    if not any(prices.values()):
+    if price["is_free"]:
         return "free"
-    return " / ".join(decimal_text(prices.get(unit, 0)) for unit in ("prompt_tokens", "completion_tokens"))
+    prices = price["prices"]
+    amounts = " / ".join(decimal_text(prices.get(unit, 0)) for unit in ("prompt_tokens", "completion_tokens"))
+    return f"{amounts} {price['currency']}"
 
 
 def decimal_text(amount_micros: int) -> str:

@@ -39,5 +39,5 @@ def list_tenants(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: A
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.get("/api/v1/tenants")
+        rows = queen.rows("/api/v1/tenants")
     Output(as_json=as_json).table(rows, COLUMNS, empty="no tenant yet: `rbee tenant create NAME`")

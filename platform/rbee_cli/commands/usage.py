@@ -38,7 +38,7 @@ def usage(
 
     asked = {"limit": limit} | ({"tenant": tenant} if tenant else {})
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.get("/api/v1/usage", **asked)
+        rows = queen.rows("/api/v1/usage", **asked)
     output = Output(as_json=as_json)
     if as_json:
         output.result(rows)

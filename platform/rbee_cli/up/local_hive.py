@@ -30,24 +30,31 @@ def trust_file(options: UpOptions, folders: Folders) -> Path | None:
 
 
 def join(options: UpOptions, folders: Folders, token: str) -> None:
-    """In a process of its own, so that the agent's libraries cost memory only while they are needed."""
-    environment = hive_environment(trust_file(options, folders))
-    arguments = [
+    """In a process of its own: the supervisor goes on without the agent's libraries."""
+    Folder(folders.hive).credentials.unlink(missing_ok=True)  # of a hive that the queen has removed
+    command = [
+        "hive",
         "join",
         options.local_url,
-        "--token-stdin",
+        "--token",
+        "-",
         "--name",
         NAME,
         "--dir",
         str(folders.hive),
-        "--replace",
+        "--no-run",
     ]
     done = subprocess.run(
-        [sys.executable, "-m", "hive_agent", *arguments],
-        env=environment, input=token, text=True, capture_output=True, cwd=folders.run, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "rbee_cli", *command],
+        env=hive_environment(trust_file(options, folders)),
+        cwd=folders.run,
+        input=token,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        raise UpFailed("the local hive could not join", detail=(done.stderr or done.stdout).strip())
+        raise UpFailed("the local hive could not join", detail=done.stderr.strip())
 
 
 def is_serving(probe: QueenProbe) -> bool:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from rbee_cli.up.postgres import Postgres
 
 

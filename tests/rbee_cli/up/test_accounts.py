@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from rbee_cli.errors import UpFailed
 from rbee_cli.up.accounts import Account, can_pass, can_reach, service_account
 from rbee_cli.up.folders import make_folders

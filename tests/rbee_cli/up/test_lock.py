@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from rbee_cli.errors import Conflict
 from rbee_cli.up.lock import DataLock
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from rbee_cli.up.orphans import end_orphans, write_table
 from rbee_cli.up.process import Process
 

@@ -2,6 +2,7 @@ import socket
 from pathlib import Path
 
 import psutil
+
 from rbee_cli.up import ports
 
 

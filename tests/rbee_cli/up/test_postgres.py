@@ -5,6 +5,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+
 from rbee_cli.errors import UpFailed
 from rbee_cli.up.postgres import Postgres
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import psutil
+
 from rbee_cli.up.process import Process, rotate
 
 BEAR = "import subprocess, time; print(subprocess.Popen(['sleep', '60']).pid, flush=True); time.sleep(60)"

@@ -5,6 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+
 from rbee_cli.up.redis import Redis, bind_addresses
 
 
