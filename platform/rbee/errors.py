@@ -1,0 +1,129 @@
+"""Errors of Django's side in OpenAI's envelope: `{"error": {"message", "type", "param", "code"}}`, whatever went wrong.
+
+What the views raise carries its own words (`ColonyError`, and those of the framework); refusals of the books and the
+keys are the caller's fault; a database that is away is 503; everything else is 500 and says nothing about why.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+from billing.domain.prices import PriceRefused
+from inference.api.errors import envelope
+from inference.domain.errors import ColonyError
+from tenants.domain.keys import KeyRefused
+from tenants.domain.tenancy import TenantRefused
+
+JSON = "application/json"
+INVALID, PERMISSION, CONFLICT = "invalid_request_error", "permission_error", "conflict_error"
+UNAVAILABLE, SERVER, RATE = "service_unavailable", "server_error", "rate_limit_error"
+
+logger = logging.getLogger(__name__)
+
+
+class ErrorResponse(Response):
+    """DRF renders `data`; the envelope is written by the same function as on the lane."""
+
+    def __init__(
+        self, status: int, kind: str, code: str | None, message: str, param: str | None = None, **headers: str
+    ) -> None:
+        super().__init__(
+            {"error": {"message": message, "type": kind, "param": param, "code": code}},
+            status=status,
+            headers=headers,
+        )
+
+
+def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    set_rollback()
+    if isinstance(error, ColonyError):
+        retry = {"Retry-After": "1"} if error.status == 503 else {}
+        return ErrorResponse(error.status, error.type, error.code, error.message, error.param, **retry)
+    if isinstance(error, KeyRefused | PriceRefused):
+        return ErrorResponse(400, INVALID, "invalid_value", str(error))
+    if isinstance(error, TenantRefused):
+        return ErrorResponse(400, INVALID, "invalid_value", str(error), error.field)
+    if isinstance(error, Http404 | exceptions.NotFound):
+        return ErrorResponse(
+            404, INVALID, "not_found", _detail(error) or "There is nothing here by that name."
+        )
+    if isinstance(error, PermissionDenied):
+        return ErrorResponse(403, PERMISSION, "permission_denied", "This is not yours to do.")
+    if isinstance(error, exceptions.APIException):
+        return _api_error(error)
+    if isinstance(error, OperationalError | InterfaceError):
+        return _unavailable(error)
+    logger.error("a request failed", exc_info=error)
+    return ErrorResponse(
+        500, SERVER, "internal_error", "The server had an error while processing your request."
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _plain(400, INVALID, "invalid_request", "The request makes no sense.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _plain(403, PERMISSION, "permission_denied", "This is not yours to do.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    path = "".join(char if char.isprintable() else "?" for char in request.path[:200])
+    return _plain(404, INVALID, "unknown_url", f"Unknown request URL: {request.method} {path}.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _plain(500, SERVER, "internal_error", "The server had an error while processing your request.")
+
+
+def _api_error(error: exceptions.APIException) -> Response:
+    message, param = _first(error.detail)
+    headers: dict[str, str] = {}
+    if error.status_code == 401:
+        headers["WWW-Authenticate"] = getattr(error, "auth_header", "Bearer")
+        return ErrorResponse(401, INVALID, "invalid_api_key", message, **headers)
+    if isinstance(error, exceptions.Throttled) and error.wait:
+        headers["Retry-After"] = str(int(error.wait) + 1)
+    kinds = {403: PERMISSION, 409: CONFLICT, 429: RATE, 503: UNAVAILABLE}
+    kind = kinds.get(error.status_code, SERVER if error.status_code >= 500 else INVALID)
+    code = "invalid_value" if isinstance(error, exceptions.ValidationError) else error.default_code
+    return ErrorResponse(error.status_code, kind, code, message, param, **headers)
+
+
+def _first(detail: Any, param: str | None = None) -> tuple[str, str | None]:
+    """The first message of what a serializer found, and the path of its field: `limits.tokens_per_day`."""
+    if isinstance(detail, dict) and detail:
+        name, inner = next(iter(detail.items()))
+        here = param if name == "non_field_errors" else f"{param}.{name}" if param else str(name)
+        return _first(inner, here)
+    if isinstance(detail, list) and detail:
+        return _first(next((item for item in detail if item), detail[0]), param)
+    message = str(detail)
+    return (f"{param}: {message}" if param else message), param
+
+
+def _detail(error: Exception) -> str:
+    return str(error.detail) if isinstance(error, exceptions.NotFound) else ""
+
+
+def _unavailable(error: Exception) -> Response:
+    logger.warning("the database did not answer: %s", type(error).__name__)
+    return ErrorResponse(
+        503,
+        UNAVAILABLE,
+        "database_unavailable",
+        "The database does not answer; try again.",
+        **{"Retry-After": "1"},
+    )
+
+
+def _plain(status: int, kind: str, code: str, message: str) -> HttpResponse:
+    return HttpResponse(envelope(message, kind, code), status=status, content_type=JSON)

@@ -1,3 +1,12 @@
-from django.urls import URLPattern, URLResolver
+from importlib.util import find_spec
+
+from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = []
+if find_spec("inference.urls"):
+    urlpatterns.append(path("", include("inference.urls")))
+
+handler400 = "rbee.errors.bad_request"
+handler403 = "rbee.errors.permission_denied"
+handler404 = "rbee.errors.not_found"
+handler500 = "rbee.errors.server_error"
