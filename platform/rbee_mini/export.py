@@ -34,6 +34,9 @@ def write_transformers(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Pa
     half.generation_config.eos_token_id = tokenizer.token_to_id(tokens.END)
     half.save_pretrained(folder)
     tokens.for_transformers(tokenizer).save_pretrained(folder)
+    _name_the_old_tokenizer_class(folder / "tokenizer_config.json")
+    for path in folder.iterdir():
+        path.chmod(0o644)
 
 
 def write_gguf(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path) -> None:
@@ -59,6 +62,13 @@ def write_gguf(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path) -> Non
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _name_the_old_tokenizer_class(path: Path) -> None:
+    """transformers 5 writes a class name that 4 does not know; both know this one."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:

@@ -14,7 +14,7 @@ EVAL_FOLDER = Path(__file__).parent / "eval"
 EVAL_SETS = ("paraphrases", "offtopic", "blind")
 
 OFFTOPIC_SHARE = 0.17
-HISTORY_SHARE = 0.16
+HISTORY_SHARE = 0.20
 SYSTEM_SHARE = 0.10
 PLAIN_SHARE = 0.08
 
