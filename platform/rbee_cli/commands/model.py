@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, confirm, pairs
+
+if TYPE_CHECKING:
+    from rbee_cli.client import QueenClient
 
 app = typer.Typer(help="The models that this colony serves, and where.", no_args_is_help=True)
 
@@ -62,15 +65,12 @@ def add(
     from rbee_cli.waiting import wait_for_model
 
     output = Output(as_json=as_json)
-    body: dict[str, Any] = {
-        "source": full_source(source),
-        "options": pairs(option or [], "option"),
-        "is_free": free,
-    }
-    body |= {field: text for field, text in (("name", name), ("engine", engine), ("hives", hive)) if text}
+    body: dict[str, Any] = {"options": pairs(option or [], "option"), "is_free": free}
+    body |= {field: given for field, given in (("name", name), ("engine", engine), ("hives", hive)) if given}
     if prices := read_prices(input_price, output_price, free=free):
         body["prices"] = prices
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        body |= known_model(queen, source) if is_name(source) else {"source": full_source(source)}
         model = queen.post("/api/v1/models", body)
         where = hive or [placement["hive"] for placement in model["placements"]]
         output.say(f"{model['name']} is placed on {', '.join(where)}")
@@ -122,6 +122,24 @@ def remove(
         for one in hive or [""]:
             queen.delete(path + (f"?hive={quote(one, safe='')}" if one else ""))
     Output(as_json=as_json).result({"removed": model, "hives": hive or []}, f"{model} is removed {where}")
+
+
+def is_name(source: str) -> bool:
+    return not any(mark in source for mark in "/:~") and not Path(source).is_file()
+
+
+def known_model(queen: QueenClient, name: str) -> dict[str, Any]:
+    """What places a model of the catalog on one more hive."""
+    from rbee_cli.errors import NotFound
+
+    try:
+        found = queen.get(f"/api/v1/models/{name}")
+    except NotFound as error:
+        raise NotFound(
+            f"{name} is no model of the catalog; to add one, name its source: a file on the hive such as "
+            f"/models/{name}.gguf, or a Hugging Face id such as Qwen/Qwen3-0.6B-GGUF"
+        ) from error
+    return {"name": found["name"], "source": found["source"], "engine": found["engine"]}
 
 
 def full_source(source: str) -> str:

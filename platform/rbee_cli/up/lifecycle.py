@@ -86,10 +86,8 @@ class Colony:
         self._wait("queen", queen, self.probe.is_ready, QUEEN_PATIENCE_S, "did not become ready")
         self.screen.done("queen", self.options.local_url)
         self._start_celery()
-        if self.options.hive and not is_joined:
-            local_hive.join(self.options, self.folders, join_token)
-            self._start_hive()
         if self.options.hive:
+            self._join_hive(is_joined, join_token)
             self._wait_for_worker()
 
     def _check_port(self) -> None:
@@ -176,7 +174,7 @@ class Colony:
             process = make(self._queen_environment(), self.folders)
             process.start()
             self._keep(process)
-        self.screen.done("Celery worker and beat")
+        self.screen.done("Celery worker and beat", "in the background")
 
     def _start_hive(self) -> None:
         self.screen.begin("hive")
@@ -185,6 +183,20 @@ class Colony:
         )
         process.start()
         self._keep(process)
+
+    def _join_hive(self, is_joined: bool, join_token: str) -> None:
+        """Unless it has joined. One that the operator has removed joins again; `--no-hive` is how to do without."""
+        if is_joined and local_hive.is_known(self.probe):
+            return
+        if is_joined:
+            if process := self.keeper.process("hive"):
+                process.stop(1)
+            answer = preparation.bootstrap(
+                self._queen_environment(), self.folders, local_hive=True, operator_key=False
+            )
+            join_token = str(answer.get("join_token") or "")
+        local_hive.join(self.options, self.folders, join_token)
+        self._start_hive()
 
     def _wait_for_worker(self) -> None:
         process = self.keeper.process("hive")
@@ -201,10 +213,13 @@ class Colony:
     def _wait(
         self, name: str, process: Process, is_ready: Callable[[], bool], patience_s: float, complaint: str
     ) -> None:
-        """Until it is ready. Any part that ends meanwhile ends the start: what is broken now stays so."""
+        """Until it is ready. Any part that ends meanwhile ends the start: what is broken now stays so. Except the
+        hive, which ends when it finds itself removed."""
         deadline = time.monotonic() + patience_s
         while not is_ready():
             for ended in self.keeper.ended():
+                if ended.name == "hive" and name != "hive":
+                    continue
                 raise UpFailed(
                     f"{ended.name} {describe_exit(ended.poll())} while starting; its log is {ended.log}",
                     detail=ended.last_lines(),

@@ -57,6 +57,12 @@ def join(options: UpOptions, folders: Folders, token: str) -> None:
         raise UpFailed("the local hive could not join", detail=done.stderr.strip())
 
 
+def is_known(probe: QueenProbe) -> bool:
+    """Whether the queen still has it. A queen that does not say is taken to have."""
+    status = probe.get("/api/v1/status")
+    return not status or any(hive["name"] == NAME for hive in status.get("hives", []))
+
+
 def is_serving(probe: QueenProbe) -> bool:
     """Whether the embedded model answers on the local hive."""
     status = probe.get("/api/v1/status") or {}

@@ -40,7 +40,7 @@ class Screen:
             line = Text.assemble(
                 ("  ✓ ", "green"), f"{part:<24} ", (f"{where:<44} ", "cyan"), (f"{took_s:5.1f} s", "dim")
             )
-            self.console.print(line, soft_wrap=True)
+            self._print(line)
         self._show_pending()
 
     def say(self, text: str = "", style: str = "") -> None:
@@ -49,12 +49,19 @@ class Screen:
 
     def always(self, text: str, style: str = "") -> None:
         """Exactly this, in one write: no markup, no wrapping, so that a command can be copied."""
-        self.console.print(Text(text, style=style), soft_wrap=True)
+        self._print(Text(text, style=style))
 
     def trouble(self, text: str, detail: str = "") -> None:
         self.always(f"  ! {text}", "yellow")
         if detail:
             self.always("\n".join(f"    {line}" for line in detail.splitlines()), "dim")
+
+    def _print(self, text: Text) -> None:
+        """A terminal that is gone must not keep anything from stopping in order."""
+        try:
+            self.console.print(text, soft_wrap=True)
+        except OSError:
+            self.quiet = True
 
     def _show_pending(self) -> None:
         if self._status:
