@@ -41,6 +41,8 @@ app.conf.update(
     beat_schedule={
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
+        "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
+        "hives' Redis users": {"task": "inference.restore_hive_acls", "schedule": 15.0},
     },
 )
 app.autodiscover_tasks()

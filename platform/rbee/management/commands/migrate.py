@@ -7,15 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as Migrate
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 
 from gdpr.domain.partitions import make_partitions
 from rbee.roles import grant_tables, make_colony_role
 
 LOCK = 0x7262_6565_0001
+OLDEST = 150_000  # server version
 
 
 class Command(Migrate):
@@ -23,10 +23,20 @@ class Command(Migrate):
         super().add_arguments(parser)
         parser.set_defaults(database="owner")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def execute(self, *args: Any, **options: Any) -> Any:
         settings.RBEE.require("database_url", "database_owner_url")
-        if options["database"] != "owner":
-            raise ImproperlyConfigured("migrate runs as the owner of the tables: leave --database out")
+        if options.get("database") != "owner":
+            raise CommandError("migrate runs as the owner of the tables: leave --database out")
+        try:
+            connections["owner"].ensure_connection()
+        except OperationalError as error:
+            raise CommandError(f"the database of RBEE_DATABASE_OWNER_URL does not answer: {error}".strip()) from None
+        version = connections["owner"].pg_version
+        if version < OLDEST:
+            raise CommandError(f"rbee needs PostgreSQL {OLDEST // 10_000} or later; this is {version // 10_000}")
+        return super().execute(*args, **options)
+
+    def handle(self, *args: Any, **options: Any) -> None:
         owner, application_role = connections["owner"], settings.DATABASES["default"]["USER"]
         with _one_at_a_time():
             make_colony_role(owner, application_role)
