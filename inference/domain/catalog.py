@@ -3,15 +3,17 @@ where nobody is billed."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import msgspec
-from billing.domain.prices import set_price
 from django.conf import settings
 from django.db import IntegrityError
 from django.utils.timezone import now
 
+from billing.domain.prices import ANY_MODEL, NoPrice, PriceRefused, require_price, set_price
+from billing.models import Price
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
 from hive_agent import protocol
@@ -22,8 +24,7 @@ from inference.domain.hives import hive_named, joined_hives
 from inference.domain.placements import place_model
 from inference.enums import Capability, Engine
 from inference.models import Hive, Model
-
-MAX_PRICE_MICROS = 10**15  # for a million units
+from tenants.domain.invalidation import announce_after_commit
 
 
 class NewModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +42,9 @@ class NewModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def add_model(new: NewModel, *, actor: Actor) -> tuple[Model, bool]:
-    """The model, and whether it is new. One that exists with the same source and engine is placed on further hives and
-    takes a new price. Raises InvalidInput, NameTaken, NotFound."""
+    """The model, and whether it is new. One that exists with the same source and engine, or is named in place of a
+    source, is placed on further hives and takes a new price. Raises InvalidInput, NameTaken, NotFound."""
+    new = _resolved(new)
     wanted = _checked_model(new)
     hives = _wanted_hives(new.hives)
     try:
@@ -55,10 +57,10 @@ def add_model(new: NewModel, *, actor: Actor) -> tuple[Model, bool]:
                 record("model.added", actor=actor, object_ref=_ref(model), details=_facts(model))
             elif not _is_same(model, wanted, new):
                 raise _name_taken(wanted.name)
-            _price(model, new, is_new, actor)
+            _set_price(model, new, is_new, actor)
             for hive in hives:
                 _place(model, hive, actor)
-            notices.tell_queens("models")
+            announce_after_commit("models")
     except IntegrityError:
         raise _name_taken(wanted.name) from None
     return model, is_new
@@ -75,7 +77,7 @@ def remove_model(model: Model, *, actor: Actor) -> None:
         hives = [worker.hive for worker in model.workers.select_related("hive")]
         model.workers.all().delete()
         record("model.removed", actor=actor, object_ref=_ref(model), details={"name": model.name})
-        notices.tell_queens("models")
+        announce_after_commit("models")
         notices.tell_hives(hives, protocol.ControlKind.PLACEMENTS)
 
 
@@ -91,7 +93,7 @@ def unplace_model(model: Model, hive: Hive, *, actor: Actor) -> None:
             object_ref=_ref(model),
             details={"name": model.name, "hive": hive.name},
         )
-        notices.tell_queens("models")
+        announce_after_commit("models")
         notices.tell_hives([hive], protocol.ControlKind.PLACEMENTS)
 
 
@@ -101,7 +103,29 @@ def models_in_catalog() -> list[Model]:
 
 def model_named(name: str) -> Model:
     """Raises NotFound."""
+    if not rules.MODEL_NAME.fullmatch(name):
+        _no_model(name)
     return Model.objects.filter(name=name, removed_at=None).first() or _no_model(name)
+
+
+def prices_in_force(models: Sequence[Model]) -> dict[str, Price]:
+    """By the model's name, as everyone without a card of their own pays. One query."""
+    names = [model.name for model in models]
+    found = Price.objects.filter(card__plan=None, model__in=[*names, ANY_MODEL], valid_from__lte=now())
+    newest = {price.model: price for price in found.order_by("valid_from", "version")}
+    return {name: price for name in names if (price := newest.get(name) or newest.get(ANY_MODEL))}
+
+
+def _resolved(new: NewModel) -> NewModel:
+    """A bare name means the model of that name, wherever it came from."""
+    if new.name or not re.fullmatch(r"[a-zA-Z0-9._-]{1,128}", new.source):
+        return new
+    known = Model.objects.filter(name=new.source, removed_at=None).first()
+    if known is None:
+        return new
+    return msgspec.structs.replace(
+        new, source=known.source, name=known.name, engine=new.engine or known.engine
+    )
 
 
 def _checked_model(new: NewModel) -> Model:
@@ -142,29 +166,18 @@ def _is_same(model: Model, wanted: Model, new: NewModel) -> bool:
     )
 
 
-def _price(model: Model, new: NewModel, is_new: bool, actor: Actor) -> None:
-    if new.is_free and any(new.prices.values()):
-        raise InvalidInput("a model is free or has prices, not both", param="prices")
-    if not new.prices and not new.is_free:
-        if not is_new:
-            return
-        if settings.RBEE.is_business:
-            raise InvalidInput(
-                f"{model.name} needs a price: give prices, or say that it is free: --free", param="prices"
-            )
-    prices = checked("prices", _price_list, dict(new.prices))
-    set_price(
-        model.name, prices, currency=new.currency or None, is_free=not any(prices.values()), actor=actor
-    )
-
-
-def _price_list(prices: dict[str, int]) -> dict[str, int]:
-    for unit, micros in prices.items():
-        if not rules.FIELD_NAME.fullmatch(unit):
-            raise ValueError("a unit is named as in the usage, such as prompt_tokens or completion_tokens")
-        if type(micros) is not int or not 0 <= micros <= MAX_PRICE_MICROS:
-            raise ValueError(f"{unit} takes whole micro-units for a million, from 0 to {MAX_PRICE_MICROS}")
-    return prices
+def _set_price(model: Model, new: NewModel, is_new: bool, actor: Actor) -> None:
+    """At home a model that nobody priced is free; in business that must be said."""
+    is_free = new.is_free or (bool(new.prices) and not any(new.prices.values()))
+    is_free = is_free or (is_new and not new.prices and not settings.RBEE.is_business)
+    try:
+        if new.prices or is_free:
+            set_price(model.name, new.prices, currency=new.currency or None, is_free=is_free, actor=actor)
+        require_price(model.name, model.capability)
+    except NoPrice as error:
+        raise InvalidInput(f"{error}: give prices, or say that it is free: --free", param="prices") from None
+    except PriceRefused as error:
+        raise InvalidInput(str(error), param="prices") from None
 
 
 def _place(model: Model, hive: Hive, actor: Actor) -> None:

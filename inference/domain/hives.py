@@ -38,10 +38,12 @@ from inference.domain.errors import (
 from inference.domain.placements import place_models
 from inference.domain.tokens import make_token, open_password, seal_password, token_mac
 from inference.models import Hive, JoinToken, Model
+from tenants.domain.invalidation import announce_after_commit
 
 JOIN_TOKEN_LIFETIME = timedelta(minutes=10)
 PUBLIC_KEY_BYTES = 32
 REDIS_PASSWORD_BYTES = 32
+DEVICES_MAX = 256
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +125,7 @@ def remove_hive(hive: Hive, *, actor: Actor) -> None:
         hive.save(update_fields=["removed_at"])
         hive.workers.all().delete()
         record("hive.removed", actor=actor, object_ref=f"hive:{hive.id}", details={"name": hive.name})
-        notices.tell_queens("hives")
+        announce_after_commit("hives")
     _revoke_quietly(hive.redis_username)
     _forget_keys(hive)
 
@@ -152,6 +154,8 @@ def joined_hives() -> list[Hive]:
 
 def hive_named(name: str) -> Hive:
     """Raises NotFound."""
+    if not rules.HIVE_NAME.fullmatch(name):
+        _no_hive(name)
     return Hive.objects.filter(name=name.lower(), removed_at=None).first() or _no_hive(name)
 
 
@@ -169,6 +173,7 @@ def _check_request(request: protocol.JoinRequest) -> str:
         )
     checked("public_key", _public_key, request.public_key)
     checked("software", _short_text, request.software)
+    checked("devices", _devices, request.devices)
     return checked("name", rules.hive_name, request.name)
 
 
@@ -195,7 +200,7 @@ def _commit_join(hive: Hive, token: str) -> list[str]:
                     "token": str(row.id),
                 },
             )
-            notices.tell_queens("hives")
+            announce_after_commit("hives")
     except IntegrityError:
         raise _joined_elsewhere(hive.name) from None
     return [before.redis_username] if before else []
@@ -261,6 +266,14 @@ def _public_key(text: str) -> str:
     if size != PUBLIC_KEY_BYTES:
         raise ValueError(f"a public key is Ed25519: {PUBLIC_KEY_BYTES} bytes in base64")
     return text
+
+
+def _devices(devices: Sequence[protocol.DeviceReport]) -> None:
+    texts = [text for device in devices for text in (device.kind, device.name, device.gpu_type)]
+    if len(devices) > DEVICES_MAX or any(
+        len(text) > 256 or not (text.isprintable() or not text) for text in texts
+    ):
+        raise ValueError(f"there are at most {DEVICES_MAX}, with names of at most 256 printable characters")
 
 
 def _short_text(text: str) -> str:

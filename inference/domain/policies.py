@@ -19,10 +19,10 @@ from django.utils.timezone import now
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx, tenant_tx
-from inference.domain import notices
 from inference.domain.errors import InvalidInput, NotFound
 from inference.enums import VersionStatus
 from inference.models import Policy, PolicyVersion
+from tenants.domain.invalidation import announce_after_commit
 
 ENTRY_POINTS = {"should_admit": ("task", "customer"), "route_task": ("task", "workers")}
 
@@ -158,7 +158,7 @@ def _activate(version: PolicyVersion, actor: Actor) -> None:
         object_ref=f"policy_version:{version.id}",
         details={"number": version.number, "sha256": version.sha256},
     )
-    notices.tell_queens("policies")
+    announce_after_commit("policies")
 
 
 def _place(error: rhai_py.RhaiError) -> str:

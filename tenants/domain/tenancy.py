@@ -17,13 +17,14 @@ DEFAULT_PROJECT = "default"
 
 # What a plan allows until its operator says otherwise; null is no limit.
 PLANS: Mapping[str, Mapping[str, str | int | None]] = {
-    "free": {"tier": "free", "requests_per_minute": 20, "tokens_per_minute": 20_000, "tokens_per_day": 100_000,
-             "concurrent_tasks": 2},
-    "pro": {"tier": "pro", "requests_per_minute": 600, "tokens_per_minute": 500_000, "tokens_per_day": 20_000_000,
-            "concurrent_tasks": 32},
-    "enterprise": {"tier": "enterprise", "requests_per_minute": 6000, "tokens_per_minute": 10_000_000,
-                   "tokens_per_day": None, "concurrent_tasks": 512},
+    "free": {"tier": "free", "requests_per_minute": 300, "tokens_per_minute": 60_000, "tokens_per_day": 1_000_000,
+             "concurrent_tasks": 4},
+    "pro": {"tier": "pro", "requests_per_minute": 3000, "tokens_per_minute": 1_000_000, "tokens_per_day": 50_000_000,
+            "concurrent_tasks": 64},
+    "enterprise": {"tier": "enterprise", "requests_per_minute": 30_000, "tokens_per_minute": None,
+                   "tokens_per_day": None, "concurrent_tasks": 1024},
     "home": {"tier": "home"},
+    "operator": {"tier": "operator"},
 }  # fmt: skip
 
 

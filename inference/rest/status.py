@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from typing import Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from gdpr.scope import colony_tx
+from inference.domain import policies
+from inference.domain.catalog import models_in_catalog
+from inference.domain.errors import InvalidInput, RedisUnreachable
+from inference.domain.heartbeats import read_epoch
+from inference.enums import VersionStatus
+from inference.models import PolicyVersion
+from inference.rest.colony import Colony
+from inference.rest.fields import StatusOut
+from tenants.api.base import ManagementView
+from tenants.api.permissions import IsOperator
+
+MAX_FILE_BYTES = 1 << 20
+
+
+class Status(ManagementView):
+    permission_classes = [IsOperator]
+
+    @extend_schema(operation_id="get_status", responses=StatusOut)
+    def get(self, request: Request) -> Response:
+        colony = Colony()
+        models = models_in_catalog()
+        return Response(
+            {
+                "mode": settings.RBEE.mode,
+                "version": version("rbee"),
+                "queen": {
+                    "url": settings.RBEE.public_url,
+                    "redis": "up" if colony.is_redis_up else "down",
+                    "epoch": _epoch(),
+                },
+                "policy": policy_in_force(),
+                "counts": colony.counts(models),
+                "hives": [colony.hive(hive) for hive in colony.hives],
+                "models": colony.models(models),
+            }
+        )
+
+
+def policy_in_force() -> dict[str, Any]:
+    """Where the operator's script comes from, and what is wrong with it. Compiles the file: queens do that on their own,
+    and this one may not serve tasks at all."""
+    path = settings.RBEE.scheduler_file
+    if path.exists():
+        return {"source": "file", "path": str(path), **_file_state(path)}
+    with colony_tx("policy in force"):
+        active = PolicyVersion.objects.filter(tenant=None, status=VersionStatus.ACTIVE).first()
+    source = "database" if active else "default"
+    return {"source": source, "path": None, "sha256": active.sha256 if active else None, "error": None}
+
+
+def _file_state(path: Any) -> dict[str, str | None]:
+    try:
+        with path.open("rb") as file:
+            source = file.read(MAX_FILE_BYTES).decode()
+        policies.compile_policy(source)
+    except InvalidInput as error:
+        return {"sha256": None, "error": error.message}
+    except (OSError, UnicodeDecodeError) as error:
+        return {"sha256": None, "error": str(error)}
+    return {"sha256": hashlib.sha256(source.encode()).hexdigest(), "error": None}
+
+
+def _epoch() -> str | None:
+    try:
+        return read_epoch()
+    except RedisUnreachable:
+        return None

@@ -1,0 +1,36 @@
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+from inference import views
+from inference.rest.hives import Hives, JoinTokens, OneHive
+from inference.rest.models import Models, OneModel
+from inference.rest.policies import ActivatePolicy, OnePolicy, Policies, RollBackPolicy
+from inference.rest.status import Status
+from inference.rest.usage import Usage
+from tenants.api.base import AlwaysJSON
+from tenants.api.permissions import CanManage
+
+schema = SpectacularAPIView.as_view(permission_classes=[CanManage], content_negotiation_class=AlwaysJSON)
+
+management = [
+    path("status", Status.as_view()),
+    path("models", Models.as_view()),
+    path("models/<path:name>", OneModel.as_view()),
+    path("hives", Hives.as_view()),
+    path("hives/join-tokens", JoinTokens.as_view()),
+    path("hives/<str:name>", OneHive.as_view()),
+    path("policies", Policies.as_view()),
+    path("policies/rollback", RollBackPolicy.as_view()),
+    path("policies/<uuid:version_id>", OnePolicy.as_view()),
+    path("policies/<uuid:version_id>/activate", ActivatePolicy.as_view()),
+    path("usage", Usage.as_view()),
+    path("schema", schema),
+    path("schema/", schema),
+    path("", include("tenants.api.routes")),
+]
+
+urlpatterns = [
+    path("api/v1/", include(management)),
+    path("hive/v1/join", views.join),
+    path("hive/v1/placements", views.placements),
+]

@@ -1,0 +1,85 @@
+"""What hives ask the queen, beside their receipts: to join, and what to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+
+import msgspec
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+
+from hive_agent import protocol
+from inference.api.errors import envelope
+from inference.domain.errors import ColonyError, InvalidInput
+from inference.domain.hives import hive_by_credential, join_hive
+from inference.domain.placements import placements_of
+
+JSON = "application/json"
+
+View = Callable[[HttpRequest], HttpResponse]
+_decode_join = msgspec.json.Decoder(protocol.JoinRequest).decode
+
+
+def in_envelope(method: str) -> Callable[[View], View]:
+    """Refusals in the words of the API. `method` is the only one that is taken."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest) -> HttpResponse:
+            if request.method != method:
+                answer = _refusal(
+                    405, "invalid_request_error", "method_not_allowed", f"Use {method} on this URL."
+                )
+                answer["Allow"] = method
+                return answer
+            try:
+                return view(request)
+            except ColonyError as error:
+                return _refusal(error.status, error.type, error.code, error.message, error.param)
+            except (OperationalError, InterfaceError):
+                return _refusal(
+                    503, "service_unavailable", "database_unavailable", "The database does not answer."
+                )
+
+        return guarded
+
+    return decorate
+
+
+@in_envelope("POST")
+def join(request: HttpRequest) -> HttpResponse:
+    try:
+        asked = _decode_join(request.body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise InvalidInput(f"This is no request to join: {error}", code="invalid_request") from None
+    return _answer(join_hive(asked))
+
+
+@in_envelope("GET")
+def placements(request: HttpRequest) -> HttpResponse:
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    hive = hive_by_credential(credential.strip()) if scheme.lower() == "bearer" else None
+    if hive is None:
+        return _refusal(
+            401,
+            "invalid_request_error",
+            "invalid_hive_credential",
+            "This hive is not known here, or was removed; let it join again: rbee hive token",
+        )
+    return _answer(placements_of(hive))
+
+
+def _answer(message: msgspec.Struct) -> HttpResponse:
+    return HttpResponse(msgspec.json.encode(message), content_type=JSON)
+
+
+def _refusal(
+    status: int, kind: str, code: str | None, message: str, param: str | None = None
+) -> HttpResponse:
+    answer = HttpResponse(envelope(message, kind, code, param), status=status, content_type=JSON)
+    if status == 401:
+        answer["WWW-Authenticate"] = "Bearer"
+    if status == 503:
+        answer["Retry-After"] = "1"
+    return answer

@@ -1,0 +1,116 @@
+"""What every management endpoint shares: JSON whatever the client calls it, a caller with the right to manage, and lists
+in pages."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from django.db.models import Model, QuerySet
+from rest_framework import serializers
+from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from gdpr.domain.audit import Actor
+from tenants.api.permissions import CanManage
+from tenants.domain.authentication import Caller
+
+PAGE_DEFAULT = 100
+PAGE_MAX = 1000
+
+M = TypeVar("M", bound=Model)
+
+
+class AnyJSONParser(BaseParser):
+    """`curl -d` says form-urlencoded and sends JSON."""
+
+    media_type = "*/*"
+
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> dict[str, Any]:
+        try:
+            body = msgspec.json.decode(stream.read())
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            raise ParseError(f"The body is not JSON: {error}") from None
+        if not isinstance(body, dict):
+            raise ParseError("The body must be a JSON object.")
+        return body
+
+
+class AlwaysJSON(BaseContentNegotiation):
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class ManagementView(APIView):
+    parser_classes = [AnyJSONParser]
+    content_negotiation_class = AlwaysJSON
+    permission_classes = [CanManage]
+
+    @property
+    def caller(self) -> Caller:
+        caller: Caller = self.request.auth
+        return caller
+
+    @property
+    def actor(self) -> Actor:
+        return Actor.keyless() if self.caller.is_keyless else Actor.key(self.caller.kid)
+
+    def read_body(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+        """Raises ValidationError, also for a field that nobody knows: a mistyped one would be lost silently."""
+        return _read(serializer, self.request.data)
+
+    def read_query(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
+        return _read(serializer, self.request.query_params.dict())
+
+
+class PageQuery(serializers.Serializer[Any]):
+    limit = serializers.IntegerField(min_value=1, max_value=PAGE_MAX, default=PAGE_DEFAULT)
+    cursor = serializers.CharField(default="", max_length=64, help_text="`next_cursor` of the page before")
+
+
+def page_of(rows: QuerySet[M], query: dict[str, Any], *, key: str = "id") -> tuple[list[M], str | None]:
+    """Newest first by `key`, a UUIDv7. The rows and the cursor of the next page."""
+    if query["cursor"]:
+        rows = rows.filter(**{f"{key}__lt": _read_cursor(query["cursor"])})
+    found = list(rows.order_by(f"-{key}")[: query["limit"] + 1])
+    if len(found) <= query["limit"]:
+        return found, None
+    found = found[:-1]
+    return found, base64.urlsafe_b64encode(getattr(found[-1], key).bytes).decode().rstrip("=")
+
+
+def list_response(data: list[dict[str, Any]], next_cursor: str | None = None) -> Response:
+    return Response(
+        {"object": "list", "data": data, "has_more": next_cursor is not None, "next_cursor": next_cursor}
+    )
+
+
+def deleted_response(kind: str, id_or_name: str) -> Response:
+    return Response({"id": id_or_name, "object": kind, "deleted": True})
+
+
+def _read(serializer: type[serializers.Serializer[Any]], data: dict[str, Any]) -> dict[str, Any]:
+    reading = serializer(data=data)
+    reading.is_valid(raise_exception=True)
+    for name in data:
+        if name not in reading.fields:
+            known = ", ".join(reading.fields)
+            raise ValidationError({name: [f"There is no such field; this takes {known}."]})
+    return dict(reading.validated_data)
+
+
+def _read_cursor(text: str) -> UUID:
+    try:
+        return UUID(bytes=base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError):
+        raise ValidationError({"cursor": ["This is no cursor of this list."]}) from None
