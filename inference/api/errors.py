@@ -1,0 +1,139 @@
+"""OpenAI's error envelope, and every refusal of the lane in its words. `code` is a string or null, never a number."""
+
+from __future__ import annotations
+
+import msgspec
+
+from inference.domain.refusals import Refused
+
+
+class ErrorFields(msgspec.Struct, frozen=True):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorEnvelope(msgspec.Struct, frozen=True):
+    error: ErrorFields
+
+
+def envelope(message: str, kind: str, code: str | None, param: str | None = None) -> bytes:
+    return _encode(ErrorEnvelope(ErrorFields(message, kind, param, code)))
+
+
+def error_event(message: str, kind: str, code: str | None) -> bytes:
+    """What ends a stream that broke: official clients raise on the first event, others wait for the second."""
+    return b"data: " + envelope(message, kind, code) + b"\n\ndata: [DONE]\n\n"
+
+
+def invalid(message: str, param: str | None = None, code: str = "invalid_value") -> Refused:
+    return Refused(message, status=400, type="invalid_request_error", code=code, param=param)
+
+
+def unknown_url(method: str, path: str) -> Refused:
+    return Refused(
+        f"Unknown request URL: {method} {_shown(path)}. Please check the URL for typos.",
+        status=404,
+        type="invalid_request_error",
+        code="unknown_url",
+    )
+
+
+def method_not_allowed(method: str, allowed: str) -> Refused:
+    return Refused(
+        f"Not allowed to {_shown(method)} on this URL; use {allowed}.",
+        status=405,
+        type="invalid_request_error",
+        code="method_not_allowed",
+        headers={"allow": allowed},
+    )
+
+
+def no_key() -> Refused:
+    return _unauthorized(
+        "You didn't provide an API key. Provide it in an Authorization header: Authorization: Bearer YOUR_KEY."
+    )
+
+
+def wrong_key() -> Refused:
+    return _unauthorized("Incorrect API key provided. It is unknown, expired or revoked.")
+
+
+def wrong_scope() -> Refused:
+    return Refused(
+        "This key may manage the service but not use its models: it lacks the scope 'inference'. "
+        "Create one that has it: rbee key create --name NAME.",
+        status=403,
+        type="permission_error",
+        code="wrong_scope",
+    )
+
+
+def too_large(limit_bytes: int) -> Refused:
+    return Refused(
+        f"The request body is larger than {limit_bytes >> 20} MiB.",
+        status=413,
+        type="invalid_request_error",
+        code="request_too_large",
+    )
+
+
+def unsupported_encoding() -> Refused:
+    return Refused(
+        "Send the body without a Content-Encoding.",
+        status=415,
+        type="invalid_request_error",
+        code="unsupported_content_encoding",
+    )
+
+
+def upload_stalled() -> Refused:
+    return Refused(
+        "The request body did not arrive in time.",
+        status=408,
+        type="invalid_request_error",
+        code="request_timeout",
+    )
+
+
+def model_not_found(name: str) -> Refused:
+    return Refused(
+        f"The model '{_shown(name)}' does not exist or you do not have access to it.",
+        status=404,
+        type="invalid_request_error",
+        code="model_not_found",
+        param="model",
+    )
+
+
+def unavailable(message: str, code: str = "service_unavailable") -> Refused:
+    return Refused(message, status=503, type="service_unavailable", code=code, headers={"retry-after": "1"})
+
+
+def internal_error() -> Refused:
+    return Refused(
+        "The server had an error while processing your request. Name its x-request-id when you ask about it.",
+        status=500,
+        type="server_error",
+        code="internal_error",
+    )
+
+
+def _unauthorized(message: str) -> Refused:
+    return Refused(
+        message,
+        status=401,
+        type="invalid_request_error",
+        code="invalid_api_key",
+        headers={"www-authenticate": "Bearer"},
+    )
+
+
+def _shown(text: str) -> str:
+    """Short, and without what a terminal or a log would obey."""
+    text = "".join(char if char.isprintable() else "?" for char in text[:200])
+    return text.encode("utf-8", "replace").decode()
+
+
+_encode = msgspec.json.Encoder().encode

@@ -1,0 +1,160 @@
+"""What one process of the queen is made of. Everything is built here, once, and every long-lived task starts here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Final, Protocol
+from uuid import UUID
+
+import redis.asyncio
+from asgiref.sync import sync_to_async
+
+from billing.domain.fence import fence
+from billing.domain.price_book import PriceBook
+from gdpr.pool import Pool, make_pool
+from inference.api.authentication import Authentication
+from inference.api.delivery import Deliveries
+from inference.api.gatherer import Gatherer
+from inference.api.guard import Guard
+from inference.api.local import LocalEnv, LocalRule
+from inference.api.receipts import HiveCredentials, settlement_from_envelope
+from inference.domain.colony import Colony, HiveInfo
+from inference.domain.dispatch import Dispatcher
+from inference.domain.envelope import BadEnvelope, open_envelope
+from inference.domain.hives import joined_hives
+from inference.domain.offer import Offer
+from inference.domain.policy_source import Policies
+from inference.domain.reserve import Reserver
+from inference.transport.reader import TokenReader
+from inference.transport.resp import RedisPipe
+from tenants.domain.authentication import CallerCache
+from tenants.domain.invalidation import CHANNEL
+
+FINISH_S: Final = 5.0
+LISTEN_TIMEOUT_S: Final = 5.0
+LISTEN_PAUSE_S: Final = 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class QueenEnv(LocalEnv, Protocol):
+    """The settings that a process goes by."""
+
+    @property
+    def database_url(self) -> str: ...
+    @property
+    def redis_url(self) -> str: ...
+    @property
+    def scheduler_file(self) -> Path: ...
+    @property
+    def task_timeout_s(self) -> int: ...
+
+
+class Queen:
+    """`start` before the first request, `stop` after the last."""
+
+    def __init__(self, env: QueenEnv) -> None:
+        self.env = env
+        self.name = secrets.token_hex(8)
+        self.pool: Pool = make_pool(env.database_url)
+        self.pipe = RedisPipe(env.redis_url)
+        self.reader = TokenReader(self.pipe, self.name)
+        self.colony = Colony(self.pipe, load_hives)
+        self.reserver = Reserver(self.pipe, self.name)
+        self.prices = PriceBook(self.pool)
+        self.gatherer = Gatherer(self.pool)
+        self.dispatcher = Dispatcher(
+            self.pipe,
+            self.reader,
+            self.colony,
+            self.reserver,
+            fence=self._fence,
+            settle_lost=self._settle_lost,
+        )
+        self.callers = CallerCache(self.pool)
+        self.authentication = Authentication(self.callers, LocalRule(env))
+        self.policies = Policies(env.scheduler_file)
+        self.offer = Offer()
+        self.hive_credentials = HiveCredentials()
+        self.deliveries = Deliveries()
+        self._guard = Guard()
+
+    async def start(self) -> None:
+        await self.pool.open()
+        await self.pipe.connect()
+        await self.policies.load()
+        await self.offer.load()
+        await self.colony.start()
+        await self.reader.start()
+        self._guard.spawn("notices", self._listen)
+        self._guard.spawn("policies", self.policies.watch)
+        self._guard.spawn("catalog", self.offer.watch)
+        self._guard.spawn("deliveries", self.deliveries.watch)
+
+    async def stop(self) -> None:
+        await self.deliveries.finish(FINISH_S)
+        await self.gatherer.close()
+        await self._guard.stop()
+        await self.reader.stop()
+        await self.colony.stop()
+        await self.pipe.close()
+        await self.pool.close()
+
+    async def _listen(self) -> None:
+        """To what other processes changed. Whatever was said while nobody listened is made up for by forgetting all."""
+        while True:
+            client = redis.asyncio.Redis.from_url(self.env.redis_url)
+            try:
+                async with client.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(CHANNEL)
+                    for everything in ("keys", "prices", "models", "hives", "policies"):
+                        self._take_notice(everything)
+                    while True:
+                        message = await channel.get_message(timeout=LISTEN_TIMEOUT_S)
+                        if message is not None:
+                            self._take_notice(message["data"].decode("utf-8", "replace"))
+            except redis.RedisError as error:
+                _log.warning("notices of changes are not heard: %s", type(error).__name__)
+            finally:
+                await client.aclose()
+            await asyncio.sleep(LISTEN_PAUSE_S)
+
+    def _take_notice(self, message: str) -> None:
+        self.callers.handle(message)
+        if message == "prices":
+            self.prices.invalidate()
+        elif message == "models":
+            self.offer.reload_soon()
+        elif message == "hives":
+            self.hive_credentials.forget()
+            self.colony.reload_hives()
+        elif message == "policies":
+            self.policies.reload_soon()
+
+    async def _fence(self, task_id: UUID, month: date, tenant_id: UUID, lowest_valid_attempt: int) -> bool:
+        return await fence(self.pool, task_id.hex, month, tenant_id.hex, lowest_valid_attempt)
+
+    async def _settle_lost(self, sealed: bytes) -> None:
+        """A task whose hive is gone for good is booked at nothing, so that none stays open."""
+        try:
+            settlement = await settlement_from_envelope(self.prices, open_envelope(sealed))
+        except BadEnvelope:
+            _log.exception("an envelope of our own does not open")
+            return
+        if settlement is not None:
+            await self.gatherer.settle([settlement])
+
+
+async def load_hives() -> Mapping[str, HiveInfo]:
+    hives = await sync_to_async(joined_hives)()
+    return {
+        hive.id.hex: HiveInfo(
+            id=hive.id.hex, name=hive.name, prefix=hive.prefix, region=hive.region, labels=hive.labels
+        )
+        for hive in hives
+    }

@@ -1,0 +1,125 @@
+"""The way of a text task through one process of the queen: who asks, what, may they, where, and the answer."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, get_args
+
+from billing.domain.price_book import PricesDown
+from billing.domain.prices import NoPrice
+from gdpr.ids import uuid7
+from hive_agent.protocol import Endpoint
+from inference.api import errors
+from inference.api.delivery import deliver
+from inference.api.exchange import Exchange
+from inference.api.wire import Priority, Reader, TextRequest
+from inference.domain.admission import admit, in_force
+from inference.domain.choice import Choice
+from inference.domain.colony import WorkerView
+from inference.domain.envelope import Envelope
+from inference.domain.offer import OfferedModel
+from inference.domain.records import customer_record, subject_pseudonym, task_record
+from inference.domain.task import Task
+from inference.enums import Capability
+from tenants.domain.authentication import Caller
+
+if TYPE_CHECKING:
+    from inference.api.queen import Queen
+
+DEFAULT_ANSWER_TOKENS: Final = 1024  # reserved for an answer that the client does not limit
+PRIORITIES: Final = frozenset(get_args(Priority))
+
+
+async def answer(
+    queen: Queen, exchange: Exchange, *, reader: Reader, endpoint: Endpoint, id_prefix: str
+) -> None:
+    """Raises Refused and TaskFailed while no byte of the answer has left."""
+    caller = await queen.authentication.caller_of(exchange)
+    request: TextRequest = reader.read(body := await exchange.read_body())
+    priority = _priority(exchange)
+    model = _text_model(queen, request.model)
+    price_id = await _price_id(queen, model, caller)
+    task_id = uuid7().hex
+    now_ms = time.time_ns() // 1_000_000
+    subject = subject_pseudonym(caller.tenant_id, request.subject)
+
+    def make_envelope(attempt: int, worker: WorkerView) -> Envelope:
+        return Envelope(
+            task=task_id,
+            attempt=attempt,
+            tenant=caller.tenant_id,
+            project=caller.project_id,
+            key=caller.key_id,
+            subject=subject,
+            model=model.name,
+            endpoint=endpoint,
+            hive=worker.hive_id,
+            worker=worker.id,
+            price=price_id,
+            tier=caller.tier,
+            region=worker.region,
+            request_id=exchange.request_id,
+            admitted_at_ms=now_ms,
+            policies=choice.policies(),
+            decision=choice.facts(),
+        )
+
+    task = Task(
+        id=task_id,
+        request_id=exchange.request_id,
+        caller=caller,
+        model=model.name,
+        endpoint=endpoint,
+        stream=bool(request.stream),
+        include_usage=request.includes_usage,
+        body=body,
+        prompt_tokens_estimate=request.prompt_tokens_estimate,
+        max_tokens=_answer_tokens(request, model),
+        answer_id=id_prefix + task_id,
+        created_s=now_ms // 1000,
+        deadline_ms=now_ms + queen.env.task_timeout_s * 1000,
+        make_envelope=make_envelope,
+    )
+    record = task_record(task, kind=model.capability, priority=priority)
+    if any(policy.admits for policy in in_force(queen.policies, caller.tenant_id)):
+        used = await queen.reserver.used_today(caller.tenant_id)
+        admit(queen.policies, caller.tenant_id, record, customer_record(caller, tokens_used_today=used))
+    choice = Choice(queen.colony, queen.policies, caller, model=model.name, endpoint=endpoint, record=record)
+    await deliver(queen.dispatcher.start(task, choice), exchange, queen.deliveries, is_stream=task.stream)
+
+
+def _priority(exchange: Exchange) -> str:
+    priority = exchange.header(b"x-priority").lower() or "normal"
+    if priority not in PRIORITIES:
+        raise errors.invalid("X-Priority is one of high, normal, low.", "X-Priority")
+    return priority
+
+
+def _text_model(queen: Queen, name: str) -> OfferedModel:
+    model = queen.offer.find(name)
+    if model is None:
+        raise errors.model_not_found(name)
+    if model.capability != Capability.TEXT_GEN:
+        raise errors.invalid(
+            f"The model '{model.name}' makes {model.type}, not text.", "model", "model_not_supported"
+        )
+    return model
+
+
+async def _price_id(queen: Queen, model: OfferedModel, caller: Caller) -> str:
+    price = queen.prices.get(model.name, caller.plan_slug)
+    if price is None:
+        try:
+            price = await queen.prices.current_price(model.name, caller.plan_slug)
+        except PricesDown:
+            raise errors.unavailable("Prices cannot be read at the moment; try again.") from None
+        except NoPrice:
+            raise errors.unavailable(f"The model '{model.name}' has no price yet.", "no_price") from None
+    return price.id
+
+
+def _answer_tokens(request: TextRequest, model: OfferedModel) -> int:
+    limit = request.token_limit
+    if limit is None:
+        limit = min(model.context_tokens or DEFAULT_ANSWER_TOKENS, DEFAULT_ANSWER_TOKENS)
+    return limit * (request.n or 1)

@@ -1,0 +1,77 @@
+"""Who is asked next to run a task: called for the first attempt, and again for each that nobody took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rhai_py
+
+from inference.domain.colony import Colony, WorkerView
+from inference.domain.policy_source import Policies
+from inference.domain.refusals import NoWorkers
+from inference.domain.routing import Decision, route
+from tenants.domain.authentication import Caller
+
+
+class Choice:
+    """`decision` is that of the last call."""
+
+    __slots__ = ("_caller", "_colony", "_endpoint", "_model", "_policies", "_record", "decision")
+
+    def __init__(
+        self,
+        colony: Colony,
+        policies: Policies,
+        caller: Caller,
+        *,
+        model: str,
+        endpoint: str,
+        record: rhai_py.Record,
+    ) -> None:
+        self._colony = colony
+        self._policies = policies
+        self._caller = caller
+        self._model = model
+        self._endpoint = endpoint
+        self._record = record
+        self.decision: Decision | None = None
+
+    def __call__(self, tried_hives: set[str]) -> WorkerView:
+        """Raises NoWorkers, Rejected and PolicyFailed."""
+        offered = [
+            worker
+            for worker in self._colony.candidates(self._model, self._endpoint)
+            if worker.hive_id not in tried_hives and may_serve(worker, self._caller)
+        ]
+        if not offered:
+            raise NoWorkers(self._model, is_loading=self._colony.is_loading(self._model))
+        worker, self.decision = route(
+            self._policies, self._caller.tenant_id, self._record, self._model, offered
+        )
+        return worker
+
+    def policies(self) -> list[str]:
+        """SHA-256 of each script that decided, the operator's first."""
+        decision = self.decision
+        return [sha256 for sha256 in (decision.operator, decision.tenant) if sha256] if decision else []
+
+    def facts(self) -> dict[str, Any]:
+        decision = self.decision
+        if decision is None:
+            return {}
+        return {"candidates": decision.candidates, "chosen": decision.chosen, "micros": decision.micros}
+
+
+def may_serve(worker: WorkerView, caller: Caller) -> bool:
+    """What no script can widen: the customer's region, and workers that are somebody else's."""
+    return in_region(worker.region, caller.region) and _owner(worker) in {"", caller.tenant_slug}
+
+
+def in_region(place: str, region: str) -> bool:
+    """`EU/Netherlands` is in `EU`; every place is in the empty region."""
+    return not region or place == region or place.startswith(f"{region}/")
+
+
+def _owner(worker: WorkerView) -> str:
+    """The tenant that the operator dedicated its hive to, by the label `dedicated_to`."""
+    return str(worker.record.get("dedicated_to"))

@@ -1,0 +1,100 @@
+"""What the queen refuses before a task is dispatched, and how that reaches the client.
+
+Refused
+├── Rejected        a script's reject(), with the status of its code
+├── NoWorkers       503  nobody may serve this task: no_workers, or model_loading
+└── PolicyFailed    500  a script broke; it fails closed
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+RETRY_AFTER_S: Final = 2
+
+# What `reject(message, code)` may name, with the status and type that the client sees.
+REJECTION_CODES: Final[dict[str, tuple[int, str]]] = {
+    "policy_rejected": (403, "permission_error"),
+    "model_not_allowed": (403, "permission_error"),
+    "consent_required": (403, "permission_error"),
+    "region_not_allowed": (403, "permission_error"),
+    "invalid_value": (400, "invalid_request_error"),
+    "context_length_exceeded": (400, "invalid_request_error"),
+    "model_not_found": (404, "invalid_request_error"),
+    "rate_limit_exceeded": (429, "rate_limit_error"),
+    "insufficient_quota": (429, "insufficient_quota"),
+    "quota_exceeded": (429, "insufficient_quota"),
+    "no_workers": (503, "service_unavailable"),
+    "model_loading": (503, "service_unavailable"),
+    "worker_error": (500, "server_error"),
+}
+QUOTA_MESSAGE: Final = "Quota exceeded"
+
+
+class Refused(Exception):
+    """`status`, `type`, `code`, `param` and the message are those of the OpenAI envelope."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        type: str,  # noqa: A002 - the envelope's word
+        code: str,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.type = type
+        self.code = code
+        self.param = param
+        self.headers = headers or {}
+
+
+class Rejected(Refused):
+    """`code` is None when the script named none. Raises KeyError for one that is not in REJECTION_CODES."""
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        code = code or ("quota_exceeded" if message == QUOTA_MESSAGE else "policy_rejected")
+        status, kind = REJECTION_CODES[code]
+        super().__init__(message, status=status, type=kind, code=code, headers=_retry_headers(status, kind))
+
+
+class NoWorkers(Refused):
+    def __init__(self, model: str, *, is_loading: bool = False) -> None:
+        message = (
+            f"The model '{model}' is being loaded; try again in a moment."
+            if is_loading
+            else f"No worker is available for the model '{model}'."
+        )
+        super().__init__(
+            message,
+            status=503,
+            type="service_unavailable",
+            code="model_loading" if is_loading else "no_workers",
+            headers={"retry-after": str(RETRY_AFTER_S)},
+        )
+
+
+class PolicyFailed(Refused):
+    """What went wrong is in the log of the queen, with line and column."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The policy of this service failed to decide.",
+            status=500,
+            type="server_error",
+            code="policy_error",
+            headers={"x-should-retry": "false"},
+        )
+
+
+def _retry_headers(status: int, kind: str) -> dict[str, str]:
+    """A quota will not have come back in a moment, a rate or a worker may."""
+    if kind == "insufficient_quota":
+        return {"x-should-retry": "false"}
+    if status in {429, 503}:
+        return {"retry-after": str(RETRY_AFTER_S)}
+    return {}
