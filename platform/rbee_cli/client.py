@@ -35,10 +35,9 @@ class QueenClient:
     def get(self, path: str, **params: str | int) -> Any:
         return self._call("GET", path, params=params)
 
-    def rows(self, path: str, **params: str | int) -> list[dict[str, Any]]:
-        """The items of a list."""
-        answer = self.get(path, **params)
-        rows: list[dict[str, Any]] = answer["data"] if isinstance(answer, dict) else answer
+    def rows(self, path: str, *, limit: int = 1000, **params: str | int) -> list[dict[str, Any]]:
+        """The items of a list, the first `limit` of them. At most 1000."""
+        rows: list[dict[str, Any]] = self.get(path, limit=limit, **params)["data"]
         return rows
 
     def post(self, path: str, body: dict[str, Any]) -> Any:

@@ -49,10 +49,10 @@ def wait_for_model(
 
 def state_on(model: dict[str, Any], hive: str) -> tuple[str, str]:
     """What its worker there is at, and why it failed last."""
-    placements = [one for one in model["placements"] if one["hive"].lower() == hive.lower()]
-    if not placements:
-        return "no longer placed there", "it was removed meanwhile"
-    if any(one["status"] == "ready" for one in placements):
+    workers = [worker for worker in model["workers"] if worker["hive"].lower() == hive.lower()]
+    if not workers:
+        return "removed", "it was taken off that hive"
+    if any(worker["status"] == "ready" for worker in workers):
         return "ready", ""
-    status = str(placements[0]["status"])
-    return "waiting for the hive" if status == "available" else status, str(placements[0].get("error") or "")
+    status, error = str(workers[0]["status"]), str(workers[0]["error"] or "")
+    return "waiting for the hive" if status == "available" else status, error

@@ -60,14 +60,17 @@ def create(
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         made = queen.post("/api/v1/keys", body)
     output = Output(as_json=as_json)
-    output.result(made, f"{made['key']}")
-    if not as_json and sys.stdout.isatty():
+    output.result(made, made["key"])
+    if made.get("warning"):
+        print(f"rbee: {made['warning']}", file=sys.stderr)
+    if sys.stdout.isatty():
         output.say("Shown this once. Keep it like a password.", "dim")
 
 
 @app.command("list", epilog="Example:  rbee key list --tenant acme")
 def list_keys(
     tenant: Annotated[str, typer.Option(help="Only of this tenant.")] = "",
+    all_keys: Annotated[bool, typer.Option("--all", help="Revoked ones too.")] = False,
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
     api_key: ApiKey = None,
@@ -77,7 +80,7 @@ def list_keys(
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.rows("/api/v1/keys", **({"tenant": tenant} if tenant else {}))
+        rows = queen.rows("/api/v1/keys", tenant=tenant, include_revoked=str(all_keys).lower())
     Output(as_json=as_json).table(rows, COLUMNS, empty="no key yet: `rbee key create`")
 
 

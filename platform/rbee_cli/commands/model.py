@@ -2,14 +2,11 @@ from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, confirm, pairs
-
-if TYPE_CHECKING:
-    from rbee_cli.client import QueenClient
 
 app = typer.Typer(help="The models that this colony serves, and where.", no_args_is_help=True)
 
@@ -48,6 +45,7 @@ def add(
     name: Annotated[str, typer.Option(help="What clients call it.", show_default="from the source")] = "",
     input_price: Annotated[str, typer.Option(help="Per million tokens read, like 0.20.")] = "",
     output_price: Annotated[str, typer.Option(help="Per million tokens written, like 0.80.")] = "",
+    currency: Annotated[str, typer.Option(help="Of the prices.", show_default="the colony's")] = "",
     free: Annotated[bool, typer.Option("--free", help="It costs nothing.")] = False,
     engine: Annotated[str, typer.Option(help="What runs it.", show_default="by the source")] = "",
     option: Annotated[
@@ -65,14 +63,19 @@ def add(
     from rbee_cli.waiting import wait_for_model
 
     output = Output(as_json=as_json)
-    body: dict[str, Any] = {"options": pairs(option or [], "option"), "is_free": free}
-    body |= {field: given for field, given in (("name", name), ("engine", engine), ("hives", hive)) if given}
+    body: dict[str, Any] = {
+        "source": full_source(source),
+        "options": pairs(option or [], "option"),
+        "free": free,
+        "name": name,
+        "currency": currency,
+    }
+    body |= {field: given for field, given in (("engine", engine), ("hives", hive)) if given}
     if prices := read_prices(input_price, output_price, free=free):
         body["prices"] = prices
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        body |= known_model(queen, source) if is_name(source) else {"source": full_source(source)}
         model = queen.post("/api/v1/models", body)
-        where = hive or [placement["hive"] for placement in model["placements"]]
+        where = hive or model["hives"]
         output.say(f"{model['name']} is placed on {', '.join(where)}")
         if not no_wait:
             model = wait_for_model(queen, output, model["name"], where, timeout_s=timeout_s)
@@ -92,11 +95,7 @@ def list_models(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: Ap
     if as_json:
         output.result(rows)
         return
-    shown = [
-        row
-        | {"price": price_text(row["price"]), "hives": [placement["hive"] for placement in row["placements"]]}
-        for row in rows
-    ]
+    shown = [row | {"price": price_text(row)} for row in rows]
     output.table(shown, COLUMNS, empty="no model yet: `rbee model add`")
 
 
@@ -122,24 +121,6 @@ def remove(
         for one in hive or [""]:
             queen.delete(path + (f"?hive={quote(one, safe='')}" if one else ""))
     Output(as_json=as_json).result({"removed": model, "hives": hive or []}, f"{model} is removed {where}")
-
-
-def is_name(source: str) -> bool:
-    return not any(mark in source for mark in "/:~") and not Path(source).is_file()
-
-
-def known_model(queen: QueenClient, name: str) -> dict[str, Any]:
-    """What places a model of the catalog on one more hive."""
-    from rbee_cli.errors import NotFound
-
-    try:
-        found = queen.get(f"/api/v1/models/{name}")
-    except NotFound as error:
-        raise NotFound(
-            f"{name} is no model of the catalog; to add one, name its source: a file on the hive such as "
-            f"/models/{name}.gguf, or a Hugging Face id such as Qwen/Qwen3-0.6B-GGUF"
-        ) from error
-    return {"name": found["name"], "source": found["source"], "engine": found["engine"]}
 
 
 def full_source(source: str) -> str:
@@ -176,14 +157,15 @@ def micros(text: str) -> int:
     raise UsageError(f"{text!r} is no price: write it like 0.25, with at most six digits after the point")
 
 
-def price_text(price: dict[str, Any] | None) -> str:
-    if price is None:
-        return "-"
-    if price["is_free"]:
+def price_text(model: dict[str, Any]) -> str:
+    if model["is_free"]:
         return "free"
-    prices = price["prices"]
-    amounts = " / ".join(decimal_text(prices.get(unit, 0)) for unit in ("prompt_tokens", "completion_tokens"))
-    return f"{amounts} {price['currency']}"
+    if not model["prices"]:
+        return "-"
+    amounts = " / ".join(
+        decimal_text(model["prices"].get(unit, 0)) for unit in ("prompt_tokens", "completion_tokens")
+    )
+    return f"{amounts} {model['currency']}"
 
 
 def decimal_text(amount_micros: int) -> str:

@@ -33,11 +33,14 @@ def status(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey 
     if as_json:
         output.result(colony)
         return
-    output.say(
-        f"queen {queen.queen_url}  {colony.get('mode', '')} mode  version {colony.get('version', '?')}",
-        "bold",
-    )
-    rows = [row for hive in colony.get("hives", []) for row in hive_rows(hive)]
+    policy = colony["policy"]
+    output.say(f"queen {queen.queen_url}  {colony['mode']} mode  version {colony['version']}", "bold")
+    output.say(f"policy {policy['path'] or policy['source']}")
+    if colony["queen"]["redis"] != "up":
+        output.say("Redis does not answer: no task runs until it does", "red")
+    if policy["error"]:
+        output.say(f"that policy is not in force: {policy['error']}", "red")
+    rows = [row for hive in colony["hives"] for row in hive_rows(hive)]
     output.table(rows, COLUMNS, empty="no hive has joined: `rbee hive token` lets one")
 
 

@@ -25,7 +25,7 @@ def create(
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
-    body = {"slug": tenant, "name": name or tenant, "plan": plan, "region": region}
+    body = {"slug": tenant, "name": name, "plan": plan, "region": region}
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         made = queen.post("/api/v1/tenants", body)
     hint = f"tenant {made['slug']} is there, on plan {made['plan']}; `rbee key create --tenant {made['slug']}` gives it a key"

@@ -36,9 +36,8 @@ def usage(
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
-    asked = {"limit": limit} | ({"tenant": tenant} if tenant else {})
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.rows("/api/v1/usage", **asked)
+        rows = queen.rows("/api/v1/usage", limit=limit, tenant=tenant)
     output = Output(as_json=as_json)
     if as_json:
         output.result(rows)

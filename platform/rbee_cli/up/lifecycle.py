@@ -146,10 +146,12 @@ class Colony:
             self._queen_environment() | {"RBEE_DATABASE_OWNER_URL": self.owner_url}, self.folders
         )
         answer = preparation.bootstrap(
-            self._queen_environment(), self.folders, local_hive=needs_token, operator_key=needs_key
+            self._queen_environment(),
+            self.folders,
+            local_hive=needs_token,
+            operator_key=self.options.business,
         )
-        if needs_key:
-            self.new_operator_key = operator_key.keep(self.folders, answer)
+        self.new_operator_key = answer.get("operator_key")
         self._read_operator_key()
         if self.has_own_database:
             preparation.remember_prepared(self.folders, self.options)
@@ -158,7 +160,7 @@ class Colony:
 
     def _read_operator_key(self) -> None:
         if self.options.business:
-            self.probe.key = operator_key.path(self.folders).read_text().strip()
+            self.probe.key = operator_key.read(self.folders)
 
     def _start_queen(self) -> Process:
         self.screen.begin("queen")

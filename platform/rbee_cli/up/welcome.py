@@ -20,23 +20,43 @@ def welcome(screen: Screen, options: UpOptions, folders: Folders, took_s: float,
     screen.say(f"  data {folders.data}")
     screen.say(f"  logs {folders.logs}")
     screen.say("  stop with Ctrl-C")
-    if new_key:
-        screen.always(
-            f"\nOperator's key, shown this once and kept in {operator_key.path(folders)}:\n\n  {new_key}"
-        )
-    if options.hive:
-        screen.say("\nAsk it something:\n")
-    else:
-        screen.say("\nNo hive runs here. `rbee hive token` lets one join; then ask it something:\n")
-    screen.always(f"{curl(options, folders)}\n")
-
-
-def curl(options: UpOptions, folders: Folders) -> str:
-    """Like the business case: no content type, and at home no key. The key itself stays in its file."""
-    url = f"{options.public_url}/v1/chat/completions"
-    lines = [f"curl {url}"]
     if options.business:
-        key_file = shlex.quote(str(operator_key.path(folders)))
-        lines.append(f'  -H "Authorization: Bearer $(cat {key_file})"')
-    lines.append(f"  -d {shlex.quote(json.dumps(BODY))}")
-    return " \\\n".join(lines)
+        _show_business(screen, options, folders, new_key)
+    else:
+        screen.say(
+            "\nAsk it something:\n"
+            if options.hive
+            else "\n`rbee hive token` lets a hive join; then ask it:\n"
+        )
+        screen.always(f"{home_curl(options)}\n")
+
+
+def home_curl(options: UpOptions) -> str:
+    """As in the business case: no content type, no key."""
+    return f"curl{_trust(options)} {options.local_url}/v1/chat/completions \\\n  -d {shlex.quote(json.dumps(BODY))}"
+
+
+def business_curl(options: UpOptions, folders: Folders) -> str:
+    """The operator's key administers and is no key for /v1. It stays in its file: not in a history, not in a log."""
+    key = f'"Authorization: Bearer $(cat {shlex.quote(str(operator_key.path(folders)))})"'
+    return f"curl{_trust(options)} {options.local_url}/api/v1/status \\\n  -H {key}"
+
+
+def _show_business(screen: Screen, options: UpOptions, folders: Folders, new_key: str | None) -> None:
+    file = operator_key.path(folders)
+    if new_key:
+        screen.always(f"\nThe operator's key, shown this once and kept in {file}:\n\n  {new_key}")
+    queen = f" --queen-url {options.local_url}"
+    screen.say("\nGive a customer a key:\n")
+    screen.say(f"  rbee login{queen} --key-file {shlex.quote(str(file))}")
+    screen.say("  rbee tenant create acme --plan pro\n  rbee key create --tenant acme")
+    screen.say("\nLook at the colony:\n")
+    screen.always(f"{business_curl(options, folders)}\n")
+
+
+def _trust(options: UpOptions) -> str:
+    if options.tls_cert is None:
+        return ""
+    from rbee_cli.up.tls import is_self_signed
+
+    return f" --cacert {shlex.quote(str(options.tls_cert))}" if is_self_signed(options.tls_cert) else ""

@@ -29,7 +29,7 @@ def test_prices_go_together() -> None:
 
 
 def test_price_is_shown_as_it_was_said() -> None:
-    assert price_text(None) == "-"
+    assert price_text({"is_free": None, "prices": None, "currency": None}) == "-"
     assert price_text({"is_free": True, "prices": {}, "currency": "EUR"}) == "free"
     prices = {"prompt_tokens": 200_000, "completion_tokens": 1_234_567}
     assert price_text({"is_free": False, "prices": prices, "currency": "EUR"}) == "0.20 / 1.234567 EUR"
