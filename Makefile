@@ -45,7 +45,7 @@ check: $(INSTALLED) ## Style, types, import contracts, privacy classes, migratio
 
 test: $(INSTALLED) ## Every test that needs no other environment; ARGS="-k name" passes options
 	@$(BIN)/python -m rbee_cli.up.binaries
-	@$(BIN)/pytest -m "not faults and not engines" $(ARGS)
+	@$(BIN)/pytest -m "not engines" $(ARGS)
 
 test-engines: $(INSTALLED) ## Engines that need environments of their own (made on the way)
 	@$(BIN)/python -m rbee_cli.up.binaries
@@ -53,7 +53,7 @@ test-engines: $(INSTALLED) ## Engines that need environments of their own (made 
 
 test-faults: $(INSTALLED) ## Kill every process under load, and compare the books
 	@$(BIN)/python -m rbee_cli.up.binaries
-	@$(BIN)/pytest -m faults $(ARGS)
+	@RBEE_ACCEPT_SCALE=$${RBEE_ACCEPT_SCALE:-1} $(BIN)/pytest -m faults $(ARGS)
 
 accept-core: $(INSTALLED) ## The acceptance suite at full figures
 	@$(BIN)/python -m rbee_cli.up.binaries

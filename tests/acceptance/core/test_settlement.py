@@ -58,7 +58,8 @@ def colony() -> Iterator[tuple[System, str]]:
             second.stop()
 
 
-@pytest.mark.timeout(1500)
+@pytest.mark.faults
+@pytest.mark.timeout(3000)
 def test_books_equal_the_engines_whatever_dies(colony: tuple[System, str]) -> None:
     system, key = colony
     total = scaled(1000, least=120)
