@@ -206,7 +206,7 @@ fn back<'py>(py: Python<'py>, value: &Dynamic, depth: usize) -> PyResult<Bound<'
     if let Some(array) = value.read_lock::<Array>() {
         let items: Vec<_> = array
             .iter()
-            .map(|item| to_python(py, item))
+            .map(|item| back(py, item, depth + 1))
             .collect::<PyResult<_>>()?;
         return Ok(PyList::new(py, items)?.into_any());
     }

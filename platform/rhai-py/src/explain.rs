@@ -2,7 +2,9 @@
 
 use rhai::{AST, ParseError, ParseErrorType};
 
+use crate::engine::Parts;
 use crate::errors::{Fault, Kind};
+use crate::limits::Limits;
 use crate::names;
 use crate::tokens::Words;
 
@@ -69,7 +71,7 @@ const KNOWN: [&str; 59] = [
     "range",
 ];
 
-pub fn parse_error(error: ParseError, words: &Words) -> Fault {
+pub fn parse_error(error: ParseError, words: &Words, limits: &Limits) -> Fault {
     let near = match &*error.0 {
         ParseErrorType::VariableUndefined(name) => {
             names::suggestion(name, words.names.iter().map(String::as_str))
@@ -77,6 +79,9 @@ pub fn parse_error(error: ParseError, words: &Words) -> Fault {
         _ => String::new(),
     };
     let mut fault = Fault::from(error);
+    if fault.kind == Kind::Limit {
+        fault.message = limit(&fault.message, limits);
+    }
     fault.message = format!("{}{near}", words.in_words_of_author(&fault.message));
     fault
 }
@@ -99,14 +104,15 @@ pub fn no_entry_point(name: &str, arity: usize, functions: &[(String, usize)]) -
     Fault::new(Kind::MissingFunction, message)
 }
 
-/// `entry` is the function that Python called: where nothing better is known, the error is there.
-pub fn run_error(mut fault: Fault, ast: &AST, entry: &str, host_functions: &[String]) -> Fault {
+/// `entry` is the function that Python called: Rhai forgets where a limit was passed, so the error is put there.
+pub fn run_error(mut fault: Fault, ast: &AST, entry: &str, parts: &Parts) -> Fault {
     if fault.position.is_none() {
         let function = ast.iter_fn_def().find(|function| function.name == entry);
         fault.position = function.map_or(rhai::Position::NONE, |function| function.body.start_position());
     }
     match fault.kind {
-        Kind::MissingFunction => fault.message = missing_function(&fault.message, ast, host_functions),
+        Kind::Limit => fault.message = limit(&fault.message, &parts.limits),
+        Kind::MissingFunction => fault.message = missing_function(&fault.message, ast, &parts.host_functions),
         Kind::MissingField => {
             if let Some(message) = read_only(&fault.message) {
                 fault.kind = Kind::Runtime;
@@ -120,6 +126,25 @@ pub fn run_error(mut fault: Fault, ast: &AST, entry: &str, host_functions: &[Str
         _ => (),
     }
     fault
+}
+
+/// Rhai names the limit but not its size.
+fn limit(message: &str, limits: &Limits) -> String {
+    match message {
+        "Length of string too large" => format!("a string of more than {} bytes", limits.string_bytes),
+        "Size of array/BLOB too large" => format!("an array of more than {} items", limits.array_items),
+        "Size of object map too large" => format!("a map of more than {} items", limits.map_items),
+        "Too many variables defined" => format!("more than {} variables", limits.variables),
+        "Stack overflow" => format!("more than {} calls inside each other", limits.call_levels),
+        "Expression exceeds maximum complexity" => format!(
+            "an expression nested more than {} levels deep, {} in a function",
+            limits.expr_depth, limits.function_expr_depth
+        ),
+        "Number of functions defined exceeds maximum limit" => {
+            format!("more than {} functions", limits.functions)
+        }
+        other => other.to_owned(),
+    }
 }
 
 /// From `Function not found: filtr (workers, Fn)`.

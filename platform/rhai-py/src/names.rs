@@ -60,3 +60,25 @@ fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Opt
         .min()
         .map(|(_, candidate)| candidate)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suggestion_is_the_nearest_name_or_nothing() {
+        let known = ["gpu_type", "gpu_index", "load"];
+        assert_eq!(suggestion("gpu_typ", known), "; did you mean 'gpu_type'?");
+        assert_eq!(suggestion("GPU_TYPE", known), "; did you mean 'gpu_type'?");
+        assert_eq!(suggestion("colour", known), "");
+        assert_eq!(suggestion("ld", known), "");
+    }
+
+    #[test]
+    fn types_are_replaced_as_whole_words() {
+        assert_eq!(
+            in_words_of_book("i64 and ai64 (Fn)"),
+            "integer and ai64 (function)"
+        );
+    }
+}

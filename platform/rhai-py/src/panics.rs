@@ -39,3 +39,18 @@ fn text(payload: &(dyn Any + Send)) -> &str {
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_fault() {
+        let fault = caught::<()>(|| panic!("no {}", "way")).expect_err("it panicked");
+        assert_eq!(
+            (fault.kind, fault.message.as_str()),
+            (Kind::Panic, "the script engine panicked: no way")
+        );
+        assert!(!SILENT.get());
+    }
+}

@@ -141,7 +141,7 @@ impl Program {
             Err((error, _)) if matches!(*error.0, ParseErrorType::VariableUndefined(_)) => {
                 with_constants(parts, &mut engine, &mut scope, source)?
             }
-            Err((error, words)) => return Err(explain::parse_error(error, &words)),
+            Err((error, words)) => return Err(explain::parse_error(error, &words, &parts.limits)),
         };
         let findings = Findings::of(&ast)?;
         findings.copy_captured(&mut engine, &scope);
@@ -173,7 +173,7 @@ impl Program {
                     .map_err(Fault::from)
             })
         });
-        outcome.map_err(|fault| explain::run_error(fault, &self.ast, name, &self.parts.host_functions))
+        outcome.map_err(|fault| explain::run_error(fault, &self.ast, name, &self.parts))
     }
 }
 
@@ -184,8 +184,8 @@ fn with_constants(
     scope: &mut Scope<'static>,
     source: &str,
 ) -> Result<AST, Fault> {
-    let draft =
-        parse(engine, scope, source, false).map_err(|(error, words)| explain::parse_error(error, &words))?;
+    let draft = parse(engine, scope, source, false)
+        .map_err(|(error, words)| explain::parse_error(error, &words, &parts.limits))?;
     for statement in draft.statements() {
         if !is_constant(statement) {
             let why = "only functions and constants may stand at the top level";
@@ -204,8 +204,8 @@ fn with_constants(
             ));
         }
     }
-    let ast =
-        parse(engine, scope, source, true).map_err(|(error, words)| explain::parse_error(error, &words))?;
+    let ast = parse(engine, scope, source, true)
+        .map_err(|(error, words)| explain::parse_error(error, &words, &parts.limits))?;
     Ok(AST::new([], ast.shared_lib().clone()))
 }
 

@@ -40,6 +40,8 @@ pub struct Words {
     brackets: Vec<Bracket>,
     after_dot: bool,
     at_key: bool,
+    /// The last token was a keyword that became a name.
+    after_keyword: bool,
 }
 
 #[derive(PartialEq)]
@@ -71,7 +73,11 @@ impl Aliases {
     pub fn read(&self, token: Token) -> Token {
         READING.with_borrow_mut(|words| {
             let token = if words.after_dot || words.at_key {
-                as_name(token)
+                let name = as_name(token.clone());
+                words.after_keyword = name != token;
+                name
+            } else if std::mem::take(&mut words.after_keyword) {
+                self.as_keyword(as_binary(token), words)
             } else {
                 self.as_keyword(token, words)
             };
@@ -109,6 +115,15 @@ fn as_name(token: Token) -> Token {
         token if token.is_literal() && is_valid_identifier(token.literal_syntax()) => {
             Token::Identifier(Box::new(token.literal_syntax().into()))
         }
+        token => token,
+    }
+}
+
+/// After a keyword the tokenizer takes a sign for that of a number; after a name it adds or subtracts.
+fn as_binary(token: Token) -> Token {
+    match token {
+        Token::UnaryMinus => Token::Minus,
+        Token::UnaryPlus => Token::Plus,
         token => token,
     }
 }
