@@ -154,17 +154,21 @@ class StatusOut(serializers.Serializer[Any]):
 
 
 class PolicyQuery(PageQuery):
-    tenant = serializers.SlugField(default="", help_text="For the operator: a tenant's; left out: its own")
+    tenant = serializers.SlugField(
+        default="", allow_blank=True, help_text="For the operator: a tenant's; left out: its own"
+    )
 
 
 class NewPolicy(serializers.Serializer[Any]):
     source = serializers.CharField(max_length=1 << 20, trim_whitespace=False)
-    tenant = serializers.SlugField(default="", help_text="For the operator: a tenant's; left out: its own")
+    tenant = serializers.SlugField(
+        default="", allow_blank=True, help_text="For the operator: a tenant's; left out: its own"
+    )
     activate = serializers.BooleanField(default=False)
 
 
 class RollBack(serializers.Serializer[Any]):
-    tenant = serializers.SlugField(default="")
+    tenant = serializers.SlugField(default="", allow_blank=True)
 
 
 class PolicyOut(serializers.Serializer[Any]):
@@ -184,8 +188,10 @@ class PolicyWithSource(PolicyOut):
 
 
 class UsageQuery(PageQuery):
-    tenant = serializers.SlugField(default="", help_text="For the operator: of this tenant only")
-    model = serializers.CharField(default="", max_length=128)
+    tenant = serializers.SlugField(
+        default="", allow_blank=True, help_text="For the operator: of this tenant only"
+    )
+    model = serializers.CharField(default="", allow_blank=True, max_length=128)
 
 
 class UsageOut(serializers.Serializer[Any]):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from django.conf import settings
@@ -34,7 +34,7 @@ class Status(ManagementView):
         return Response(
             {
                 "mode": settings.RBEE.mode,
-                "version": version("rbee"),
+                "version": _version(),
                 "queen": {
                     "url": settings.RBEE.public_url,
                     "redis": "up" if colony.is_redis_up else "down",
@@ -70,6 +70,13 @@ def _file_state(path: Any) -> dict[str, str | None]:
     except (OSError, UnicodeDecodeError) as error:
         return {"sha256": None, "error": str(error)}
     return {"sha256": hashlib.sha256(source.encode()).hexdigest(), "error": None}
+
+
+def _version() -> str:
+    try:
+        return version("rbee")
+    except PackageNotFoundError:  # from a checkout that is not installed
+        return "0"
 
 
 def _epoch() -> str | None:

@@ -75,7 +75,9 @@ class ManagementView(APIView):
 
 class PageQuery(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=PAGE_MAX, default=PAGE_DEFAULT)
-    cursor = serializers.CharField(default="", max_length=64, help_text="`next_cursor` of the page before")
+    cursor = serializers.CharField(
+        default="", allow_blank=True, max_length=64, help_text="`next_cursor` of the page before"
+    )
 
 
 def page_of(rows: QuerySet[M], query: dict[str, Any], *, key: str = "id") -> tuple[list[M], str | None]:

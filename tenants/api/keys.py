@@ -19,14 +19,18 @@ from tenants.models import ApiKey, Project
 
 
 class KeyQuery(PageQuery):
-    tenant = serializers.SlugField(default="", help_text="For the operator: keys of this tenant only")
+    tenant = serializers.SlugField(
+        default="", allow_blank=True, help_text="For the operator: keys of this tenant only"
+    )
     include_revoked = serializers.BooleanField(default=False)
 
 
 class NewKey(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200, default="key")
-    tenant = serializers.SlugField(default="", help_text="For the operator; left out: the caller's own")
-    project = serializers.SlugField(default="", help_text="Left out: the tenant's first")
+    tenant = serializers.SlugField(
+        default="", allow_blank=True, help_text="For the operator; left out: the caller's own"
+    )
+    project = serializers.SlugField(default="", allow_blank=True, help_text="Left out: the tenant's first")
     scopes = serializers.ListField(
         child=serializers.ChoiceField(KeyScope.choices), default=[KeyScope.INFERENCE], min_length=1
     )

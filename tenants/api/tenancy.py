@@ -46,12 +46,12 @@ class NewTenant(serializers.Serializer[Any]):
         max_length=50,
         error_messages={"invalid": "A slug has lower-case letters, digits and hyphens, such as acme."},
     )
-    name = serializers.CharField(max_length=200, default="")
+    name = serializers.CharField(max_length=200, default="", allow_blank=True)
     plan = serializers.SlugField(default="free")
     region = serializers.RegexField(
-        rf"^{REGION}\Z", max_length=50, default="", help_text="Tasks run there only"
+        rf"^{REGION}\Z", max_length=50, default="", allow_blank=True, help_text="Tasks run there only"
     )
-    industry = serializers.CharField(max_length=100, default="")
+    industry = serializers.CharField(max_length=100, default="", allow_blank=True)
 
 
 class ProjectOut(serializers.ModelSerializer[Project]):
@@ -64,7 +64,9 @@ class ProjectOut(serializers.ModelSerializer[Project]):
 
 
 class TenantQuery(PageQuery):
-    tenant = serializers.SlugField(default="", help_text="For the operator: of this tenant only")
+    tenant = serializers.SlugField(
+        default="", allow_blank=True, help_text="For the operator: of this tenant only"
+    )
 
 
 class Tenants(ManagementView):
