@@ -60,6 +60,7 @@ class LocalRule:
         self._networks = env.lan_ranges
         self._port = env.port
         self._names = {"localhost", env.host.lower(), *env.local_hosts} - _WILDCARDS
+        self._with_port = {name for name in env.local_hosts if _has_port(name)}
         self._is_near = lru_cache(_REMEMBERED)(self._find_near)
         self._is_our_host = lru_cache(_REMEMBERED)(self._find_our_host)
         self._is_our_origin = lru_cache(_REMEMBERED)(self._find_our_origin)
@@ -101,9 +102,9 @@ class LocalRule:
             return False
         if not host or parts.netloc != text or "@" in text or text.endswith(":"):
             return False
-        if text in self._names:  # one that is listed with its port
-            return True
-        return port == self._port and (host in self._names or self._find_near(host))
+        return text in self._with_port or (
+            port == self._port and (host in self._names or self._find_near(host))
+        )
 
     def _find_our_origin(self, value: bytes) -> bool:
         scheme, separator, rest = value.partition(b"://")
@@ -113,6 +114,11 @@ class LocalRule:
             and name in {"http", "https"}
             and self._find_our_host(rest, default_port=_DEFAULT_PORTS[name])
         )
+
+
+def _has_port(name: str) -> bool:
+    host, _, port = name.rpartition(":")
+    return port.isdigit() and (":" not in host or host.endswith("]"))
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,181 @@
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from gdpr.scope import colony_tx
+from inference.domain import policies
+from inference.domain.policy_source import DEFAULT_FILE, Policies, PolicyUnavailable
+from inference.models import PolicyVersion
+from tests.factories.tenants import TESTER, make_tenant, unique
+
+FIRST = "fn route_task(task, workers) { workers.first() }"
+SECOND = "fn route_task(task, workers) { workers.least_loaded() }"
+BROKEN = "fn route_task(task, workers) {\n  workers.first("
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "scheduler.rhai"
+
+
+@pytest.fixture(autouse=True)
+def no_policies(committed_db: None) -> None:
+    """Whatever other tests left in force is so no longer."""
+    with colony_tx("tests"):
+        PolicyVersion.objects.all().update(status="retired", origin="api")
+
+
+async def test_default_is_in_force_while_nobody_wrote_a_policy(file: Path) -> None:
+    async with watching(file) as source:
+        assert source.operator().script.source == DEFAULT_FILE.read_text()
+        assert source.status().source == "default"
+
+
+async def test_active_version_of_the_database_is_in_force(file: Path) -> None:
+    await activate(FIRST)
+
+    async with watching(file) as source:
+        assert source.operator().script.source == FIRST
+        assert source.status().source == "database"
+
+        await activate(SECOND)
+        source.reload_soon()
+        await eventually(lambda: source.operator().script.source == SECOND)
+
+
+async def test_file_goes_before_the_database_while_it_exists(file: Path) -> None:
+    await activate(FIRST)
+    file.write_text(SECOND)
+
+    async with watching(file) as source:
+        status = source.status()
+        assert (status.source, status.path, status.error) == ("file", str(file), None)
+        assert status.sha256 == source.operator().sha256
+        assert source.operator().script.source == SECOND
+
+        file.unlink()
+        await eventually(lambda: source.operator().script.source == FIRST)
+
+
+async def test_saved_file_is_in_force_within_a_second_and_kept_as_a_version(file: Path) -> None:
+    first, second = unlike(FIRST), unlike(SECOND)
+    async with watching(file) as source:
+        file.write_text(first)
+        await eventually(lambda: source.operator().script.source == first, within_s=1.5)
+
+        await sync_to_async(replace)(file, second)
+        await eventually(lambda: source.operator().script.source == second, within_s=1.5)
+
+    assert await sync_to_async(file_versions)() == [first, second]
+
+
+async def test_file_that_does_not_compile_leaves_the_one_before_in_force(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_text(FIRST)
+    async with watching(file) as source:
+        file.write_text(BROKEN)
+        await eventually(lambda: source.status().error is not None)
+
+        assert source.operator().script.source == FIRST
+        assert "line 2" in str(source.status().error)
+        assert [record.levelno for record in caplog.records if "line 2" in record.message] == [logging.ERROR]
+
+        file.write_text(SECOND)
+        await eventually(lambda: source.operator().script.source == SECOND)
+        assert source.status().error is None
+
+
+async def test_restart_with_a_broken_file_takes_the_last_good_version_of_the_file(file: Path) -> None:
+    good = unlike(FIRST)
+    file.write_text(good)
+    async with watching(file):
+        pass
+    await activate(SECOND)
+    file.write_text(BROKEN)
+
+    async with watching(file) as source:
+        assert source.operator().script.source == good
+
+
+async def test_broken_file_that_was_never_good_refuses_everything(file: Path) -> None:
+    await activate(SECOND)
+    file.write_text(BROKEN)
+
+    async with watching(file) as source:
+        with pytest.raises(PolicyUnavailable):
+            source.operator()
+        assert source.status().sha256 is None
+
+        file.unlink()
+        await eventually(lambda: source.status().source == "database")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"x" * (1 << 20) + b"y", b"", b"let x = 1;"])
+async def test_file_that_is_no_policy_is_an_error_that_is_shown(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+
+    async with watching(file) as source:
+        assert str(file) in str(source.status().error)
+
+
+async def test_policy_of_a_tenant_is_the_tenants_alone(file: Path) -> None:
+    tenant, stranger = await sync_to_async(make_tenant)(), await sync_to_async(make_tenant)()
+    await activate(FIRST, tenant.id)
+
+    async with watching(file) as source:
+        policy = source.of_tenant(tenant.id.hex)
+        assert policy is not None
+        assert policy.script.source == FIRST
+        assert source.of_tenant(stranger.id.hex) is None
+        assert source.status().source == "default"
+
+        source.reload_soon()
+        await asyncio.sleep(0.3)
+        assert source.of_tenant(tenant.id.hex) is policy
+
+
+@asynccontextmanager
+async def watching(file: Path) -> AsyncIterator[Policies]:
+    source = Policies(file)
+    await source.load()
+    watch = asyncio.create_task(source.watch())
+    yield source
+    watch.cancel()
+    with suppress(asyncio.CancelledError):
+        await watch
+
+
+async def activate(source: str, tenant_id: object = None) -> None:
+    await sync_to_async(policies.save_version)(
+        source=source, tenant_id=tenant_id, actor=TESTER, activate=True
+    )
+
+
+def unlike(source: str) -> str:
+    """The same script as nobody has saved it before."""
+    return f"// {unique('script')}\n{source}"
+
+
+def replace(file: Path, content: str) -> None:
+    """As editors save."""
+    written = file.with_suffix(".new")
+    written.write_text(content)
+    written.replace(file)
+
+
+def file_versions() -> list[str]:
+    with colony_tx("tests"):
+        versions = PolicyVersion.objects.filter(tenant=None, origin="file").order_by("number")
+        return [version.source for version in versions]
+
+
+async def eventually(probe: Callable[[], bool], within_s: float = 3.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not probe():
+            await asyncio.sleep(0.02)
