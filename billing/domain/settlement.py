@@ -74,28 +74,31 @@ class _Row(msgspec.Struct, frozen=True):
     values: tuple[Any, ...]
 
 
-# Parameter by parameter: what is given to unnest, with its type.
+# Parameter by parameter: what is given to unnest, with its type. Times are Unix ms, 0 for none.
 COLUMNS = {
     "task_id": "uuid", "month": "date", "attempt": "int2", "tenant_id": "uuid", "project_id": "uuid", "key_id": "uuid",
     "price_id": "uuid", "request_id": "text", "subject": "text", "endpoint": "text", "model": "text", "hive_id": "uuid",
     "worker": "text", "region": "text", "outcome": "text", "usage": "jsonb", "amount_micros": "int8",
-    "currency": "text", "decision": "jsonb", "admitted_at": "timestamptz", "began_at": "timestamptz",
-    "first_token_at": "timestamptz", "ended_at": "timestamptz", "settled_at": "timestamptz", "receipt": "bytea",
-    "signature": "bytea", "audit_id": "uuid", "audit_month": "date", "audit_actor": "text", "audit_details": "jsonb",
-    "audit_leaf": "bytea",
+    "currency": "text", "decision": "jsonb", "admitted_at": "int8", "began_at": "int8", "first_token_at": "int8",
+    "ended_at": "int8", "settled_at": "timestamptz", "receipt": "bytea", "signature": "bytea", "audit_id": "uuid",
+    "audit_month": "date", "audit_actor": "text", "audit_details": "jsonb", "audit_leaf": "bytea",
 }  # fmt: skip
-_USAGE_COLUMNS = ", ".join(name for name in COLUMNS if not name.startswith("audit_"))
+# In binary: as text, bytes double and every backslash and quote is escaped.
+_PARAMETERS = ", ".join(f"%b::{kind}[]" for kind in COLUMNS.values())
+_TIMES = {name for name, kind in COLUMNS.items() if kind == "int8" and name.endswith("_at")}
+_USAGE = [name for name in COLUMNS if not name.startswith("audit_")]
+_USAGE_VALUES = [f"to_timestamp(nullif({name}, 0) / 1000.0)" if name in _TIMES else name for name in _USAGE]
 
 BOOK = f"""
     WITH given AS (
-        SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())}) AS given ({", ".join(COLUMNS)})
+        SELECT * FROM unnest({_PARAMETERS}) AS given ({", ".join(COLUMNS)})
     ), valid AS (
         SELECT DISTINCT ON (g.task_id) g.*
         FROM given g LEFT JOIN billing_attemptfence f ON f.task_id = g.task_id
         WHERE f.task_id IS NULL OR g.attempt >= f.lowest_valid_attempt
         ORDER BY g.task_id, g.attempt
     ), booked AS (
-        INSERT INTO billing_usageevent ({_USAGE_COLUMNS}) SELECT {_USAGE_COLUMNS} FROM valid
+        INSERT INTO billing_usageevent ({", ".join(_USAGE)}) SELECT {", ".join(_USAGE_VALUES)} FROM valid
         ON CONFLICT DO NOTHING RETURNING task_id
     ), transferred AS (
         INSERT INTO billing_ledgertransfer (month, id, transaction_id, tenant_id, kind, debit_account, credit_account,
@@ -214,24 +217,12 @@ def _checked_row(settlement: Settlement) -> _Row:
         at=settled_at,
     )
     values = (
-        task_id, month, s.attempt, tenant_id, UUID(s.project_id), _uuid(s.key_id), UUID(s.price.id), s.request_id,
-        s.subject, s.endpoint, s.model, _uuid(s.hive_id), s.worker, s.region, s.outcome, _json(s.usage), amount,
-        s.price.currency, decision.decode(), _time(s.admitted_at_ms), _time(s.began_at_ms), _time(s.first_token_at_ms),
-        _time(s.ended_at_ms), settled_at, s.receipt, s.signature, audit_id, month_of(audit_id), actor, _json(details),
-        leaf_hash(entry),
+        task_id, month, s.attempt, tenant_id, s.project_id, s.key_id or None, s.price.id, s.request_id,
+        s.subject, s.endpoint, s.model, s.hive_id or None, s.worker, s.region, s.outcome, _json(s.usage), amount,
+        s.price.currency, decision.decode(), s.admitted_at_ms, s.began_at_ms, s.first_token_at_ms, s.ended_at_ms,
+        settled_at, s.receipt, s.signature, audit_id, month_of(audit_id), actor, _json(details), leaf_hash(entry),
     )  # fmt: skip
     return _Row(task_id, values)
-
-
-def _uuid(text: str) -> UUID | None:
-    return UUID(text) if text else None
-
-
-def _time(at_ms: int) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC) if at_ms else None
-    except (OverflowError, OSError) as error:
-        raise ValueError(f"{at_ms} is no time in ms") from error
 
 
 def _json(value: Any) -> str:

@@ -124,7 +124,7 @@ def canonical_entry(
         {
             "actor": actor,
             "at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "details": details,
+            "details": dict(details),
             "event": event,
             "id": str(id),
             "object_ref": object_ref,
@@ -146,22 +146,21 @@ def canonical_json(value: object) -> bytes:
 
 
 def _refuse_ambiguous(value: object) -> None:
-    if value is None or isinstance(value, bool):
-        return
     if isinstance(value, str):
         if "\x00" in value:
             raise ValueError("PostgreSQL's JSON cannot hold U+0000")
+    elif value is None or isinstance(value, bool):
+        return
     elif isinstance(value, int):
         if abs(value) > _JSON_INTEGER_MAX:
             raise ValueError(f"{value} is beyond the integers that JSON keeps exactly")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or not key.isascii() or "\x00" in key:
+                raise ValueError(f"{key!r} is no key of an audit entry")
+            _refuse_ambiguous(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            _refuse_ambiguous(item)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            if not isinstance(key, str) or not key.isascii():
-                raise ValueError(f"{key!r} is not an ASCII key")
-            _refuse_ambiguous(key)
             _refuse_ambiguous(item)
     else:
         raise ValueError(f"{type(value).__name__} has no canonical form in an audit entry")
