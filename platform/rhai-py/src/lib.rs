@@ -31,7 +31,7 @@ use pyo3::prelude::*;
 static ALLOCATOR: memory::Counting = memory::Counting;
 
 #[pymodule]
-mod rhai_py {
+mod _native {
     #[pymodule_export]
     use crate::engine::Engine;
     #[pymodule_export]

@@ -111,5 +111,5 @@ def test_aliases_can_be_chosen_and_turned_off() -> None:
 
 @pytest.mark.parametrize("aliases", [{"match": "nonsense"}, {"a b": "switch"}, {"plus": "+"}])
 def test_bad_alias_is_refused(aliases: dict[str, str]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="is not a"):
         Engine(aliases=aliases)

@@ -2,83 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from pathlib import Path
+
 import pytest
 import rhai_py
 from rhai_py import Engine, Record, Verdict, Workers, none
 
-HOME = """\
-// ~/.config/rbee/scheduler.rhai
-
-fn route_task(task, workers) {
-    // Images always go to RTX 4090
-    if task.type == "image-gen" {
-        return workers
-            .filter(|w| w.hive == "gaming-pc")
-            .first();
-    }
-    
-    // Large LLMs go to Mac M2 Ultra
-    if task.type == "text-gen" && task.model.contains("70b") {
-        return workers
-            .filter(|w| w.hive == "mac-studio")
-            .first();
-    }
-    
-    // Everything else: least loaded GPU
-    return workers.least_loaded();
-}
-"""
-
-BUSINESS = """\
-fn route_task(task, workers) {
-    // Enterprise customers get H100s
-    if task.customer_tier == "enterprise" {
-        return workers.filter(|w| w.gpu_type == "H100").least_loaded();
-    }
-    
-    // Free tier gets A100s only
-    if task.customer_tier == "free" {
-        return workers.filter(|w| w.gpu_type == "A100").least_loaded();
-    }
-    
-    // Route by task type
-    match task.type {
-        "image-gen" => workers.filter(|w| w.capability == "image-gen").least_loaded(),
-        "audio-gen" => workers.filter(|w| w.capability == "audio-gen").least_loaded(),
-        _ => workers.least_loaded()
-    }
-}
-"""
-
-QUOTA = """\
-fn should_admit(task, customer) {
-    // Check quota
-    if customer.tokens_used_today > customer.daily_limit {
-        return reject("Quota exceeded");
-    }
-    
-    // Check tier access
-    if task.model == "llama-3-405b" && customer.tier != "enterprise" {
-        return reject("Upgrade to enterprise");
-    }
-    
-    return admit();
-}
-"""
-
-COST = """\
-fn route_task(task, workers) {
-    // Route cheap models to cheap GPUs
-    if task.model == "llama-3-8b" {
-        return workers.filter(|w| w.gpu_type == "RTX4090").first();
-    }
-    
-    // Route expensive models to expensive GPUs only when needed
-    if task.model == "llama-3-405b" {
-        return workers.filter(|w| w.gpu_type == "H100").first();
-    }
-}
-"""
+FOLDER = Path(__file__).parent / "policies"
+HOME, BUSINESS, QUOTA, COST = (
+    (FOLDER / f"{name}.rhai").read_text() for name in ("home", "business", "quota", "cost")
+)
 
 
 def worker(name: str, **fields: object) -> Record:
@@ -185,9 +120,6 @@ def test_reject_with_a_code(engine: Engine) -> None:
 
 
 def test_none_is_one_object(engine: Engine) -> None:
-    import copy
-    import pickle
-
     assert copy.deepcopy(none) is none
     assert pickle.loads(pickle.dumps(none)) is none
     assert (bool(none), repr(none), type(none)) == (False, "none", rhai_py.None_)

@@ -155,7 +155,7 @@ class Workers:
     def to_list(self) -> list[Record]: ...
 
 @final
-class None_:
+class None_:  # noqa: N801
     """The class of `none`: there is nothing to choose. False in a condition."""
 
     def __bool__(self) -> bool: ...
