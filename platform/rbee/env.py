@@ -12,6 +12,7 @@ import binascii
 import difflib
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -103,8 +104,10 @@ def _refuse_unknown(environ: Mapping[str, str]) -> None:
     for name in environ:
         if not name.startswith("RBEE_") or name in known or name.startswith(OTHER_PREFIXES):
             continue
-        nearest = difflib.get_close_matches(name, known, n=1)
-        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        # Without the prefix that all share, else everything is near.
+        short = {known_name.removeprefix("RBEE_"): known_name for known_name in known}
+        nearest = difflib.get_close_matches(name.removeprefix("RBEE_"), short, n=1, cutoff=0.7)
+        hint = f"; did you mean {short[nearest[0]]}?" if nearest else ""
         raise ImproperlyConfigured(f"{name} is not a setting of rbee{hint}")
 
 
@@ -164,17 +167,13 @@ def _database_url(text: str) -> str:
 
 
 def _secret_key(text: str) -> bytes:
-    """Hex or base64 of at least 32 bytes, or text of at least 43 characters of URL-safe base64's alphabet."""
     if not text:
         return b""
-    for decode in (bytes.fromhex, _base64):
-        try:
-            secret = decode(text)
-        except ValueError:
-            continue
-        if len(secret) >= SECRET_BYTES:
-            return secret
-    raise ValueError
+    # What looks like hex is hex: read as base64, half of it would pass for all of it.
+    secret = bytes.fromhex(text) if re.fullmatch(r"[0-9a-fA-F]+", text) else _base64(text)
+    if len(secret) < SECRET_BYTES:
+        raise ValueError
+    return secret
 
 
 def _base64(text: str) -> bytes:

@@ -44,18 +44,25 @@ class Lifespan:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
+        started: list[HasLife] = []
         try:
             for part in self.parts:
                 await part.startup()
+                started.append(part)
         except Exception as error:
             logger.exception("the queen cannot start")
+            await _shut_down(started)
             await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        for part in reversed(self.parts):
-            await part.shutdown()
+        await _shut_down(started)
         await send({"type": "lifespan.shutdown.complete"})
+
+
+async def _shut_down(parts: list[HasLife]) -> None:
+    for part in reversed(parts):
+        await part.shutdown()
 
 
 async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,10 +1,6 @@
-from importlib.util import find_spec
-
 from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
-if find_spec("inference.urls"):
-    urlpatterns.append(path("", include("inference.urls")))
+urlpatterns: list[URLPattern | URLResolver] = [path("", include("inference.urls"))]
 
 handler400 = "rbee.errors.bad_request"
 handler403 = "rbee.errors.permission_denied"

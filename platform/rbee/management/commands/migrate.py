@@ -30,10 +30,14 @@ class Command(Migrate):
         try:
             connections["owner"].ensure_connection()
         except OperationalError as error:
-            raise CommandError(f"the database of RBEE_DATABASE_OWNER_URL does not answer: {error}".strip()) from None
+            raise CommandError(
+                f"the database of RBEE_DATABASE_OWNER_URL does not answer: {error}".strip()
+            ) from None
         version = connections["owner"].pg_version
         if version < OLDEST:
-            raise CommandError(f"rbee needs PostgreSQL {OLDEST // 10_000} or later; this is {version // 10_000}")
+            raise CommandError(
+                f"rbee needs PostgreSQL {OLDEST // 10_000} or later; this is {version // 10_000}"
+            )
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
