@@ -1,5 +1,6 @@
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView
+from rest_framework.renderers import JSONRenderer
 
 from inference import views
 from inference.rest.hives import Hives, JoinTokens, OneHive
@@ -10,7 +11,9 @@ from inference.rest.usage import Usage
 from tenants.api.base import AlwaysJSON
 from tenants.api.permissions import CanManage
 
-schema = SpectacularAPIView.as_view(permission_classes=[CanManage], content_negotiation_class=AlwaysJSON)
+schema = SpectacularAPIView.as_view(
+    permission_classes=[CanManage], content_negotiation_class=AlwaysJSON, renderer_classes=[JSONRenderer]
+)
 
 management = [
     path("status", Status.as_view()),

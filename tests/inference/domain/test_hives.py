@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -141,10 +142,8 @@ def test_secrets_are_not_in_the_database(redis_url: str) -> None:
         assert secret.encode() not in held
 
 
-def test_hive_that_cannot_reach_redis_keeps_its_token(
-    db: None, redis_url: str, settings, monkeypatch
-) -> None:  # type: ignore[no-untyped-def]
-
+@pytest.mark.usefixtures("db")
+def test_token_is_not_spent_while_redis_is_away(redis_url: str, settings: Any) -> None:
     token, whole = make_token(), settings.RBEE
     settings.RBEE = dataclasses.replace(whole, redis_url="redis://127.0.0.1:1/0")
     with pytest.raises(RedisUnreachable):
