@@ -17,7 +17,7 @@ from hive_agent.errors import EngineFailed
 
 HOST = "127.0.0.1"
 PORTS = range(7855, 7900)
-HEALTH_TIMEOUT_S = 5.0
+HEALTH_TIMEOUT_S = 2.0
 LOAD_POLL_S = 0.05
 WATCH_INTERVAL_S = 2.0
 SILENT_CHECKS = 3

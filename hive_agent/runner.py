@@ -275,10 +275,13 @@ class Runner:
             self.cancellations.remember(message.task, message.attempt, outcome)
 
     def _on_queen_lost(self, queen: str, why: str) -> None:
-        for job in self.jobs.values():
-            if job.body.queen == queen:
-                job.stop(Ended(Outcome.PLATFORM_FAILED))
-        log.warning("frames to queen %s are lost: %s", queen, why)
+        concerned = [
+            each for each in self.jobs.values() if each.body.queen == queen and not each.stopped.done()
+        ]
+        for job in concerned:
+            job.stop(Ended(Outcome.PLATFORM_FAILED))
+        if concerned:
+            log.warning("%d tasks of queen %s are lost: %s", len(concerned), queen, why)
 
     def _on_redis_lost(self, why: str) -> None:
         for job in self.jobs.values():

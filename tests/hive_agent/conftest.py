@@ -63,4 +63,4 @@ def echo(shared_hive: Hive) -> str:
 
 @pytest.fixture(scope="session")
 def llama(shared_hive: Hive, tiny_gguf: Path) -> str:
-    return shared_hive.place("llama_cpp", str(tiny_gguf))
+    return shared_hive.place("llama_cpp", str(tiny_gguf), context_tokens=16384)

@@ -96,6 +96,13 @@ class Hive:
             int(values["completion_tokens"]),
         )
 
+    def engine_usage(self, worker: str, task: str) -> dict[str, int]:
+        """By the engine's log; zeros for a task that was cancelled before the engine saw it."""
+        log = (self.folder / "log" / f"engine-{worker}.log").read_text()
+        if f"task={task} " not in log:
+            return {"prompt_tokens": 0, "cached_tokens": 0, "completion_tokens": 0}
+        return self.log_line(worker, task).usage
+
     @property
     def output(self) -> str:
         celery = self.folder / "log" / "celery.log"

@@ -125,7 +125,7 @@ class Queen:
     def open_stream(self) -> None:
         with self.server.client() as redis:
             key = PREFIX + wire.out_stream(self.name)
-            redis.xadd(key, {"f": b""})
+            redis.xadd(key, {wire.FRAMES_FIELD: wire.encode([])})
             redis.xtrim(key, maxlen=0, approximate=False)
 
     def close_stream(self) -> None:

@@ -118,7 +118,7 @@ def test_llama_answers_the_same_streamed_and_not(shared_hive: Hive, llama: str) 
 
 
 def test_prompt_that_is_too_long_is_rejected_and_costs_nothing(shared_hive: Hive, llama: str) -> None:
-    request = {"messages": [{"role": "user", "content": "far too long " * 1000}]}
+    request = {"messages": [{"role": "user", "content": "far too long " * 3000}]}
     asked = shared_hive.queen.ask(request, worker=llama)
     reply = asked.wait()
 
