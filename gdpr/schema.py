@@ -37,7 +37,7 @@ def tenant_table(table: str, *, tenant_column: str = "tenant_id", unique: bool =
     if unique:
         forward.append(f"ALTER TABLE {table} ADD CONSTRAINT {table}_tenant_id UNIQUE ({tenant_column}, id)")
         backward.append(f"ALTER TABLE {table} DROP CONSTRAINT {table}_tenant_id")
-    return migrations.RunSQL(forward, backward)
+    return migrations.RunSQL(tuple(forward), tuple(backward))
 
 
 def tenant_reference(table: str, column: str, target: str) -> migrations.RunSQL:

@@ -3,6 +3,6 @@ from celery import shared_task
 from gdpr.domain.partitions import make_partitions
 
 
-@shared_task(name="gdpr.make_partitions")
+@shared_task(name="gdpr.make_partitions")  # type: ignore[untyped-decorator]
 def make_partitions_ahead() -> None:
     make_partitions()

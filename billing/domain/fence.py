@@ -8,7 +8,7 @@ client got its answer from.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 
 from django.db import connection as django_connection
 
@@ -16,7 +16,7 @@ from billing.domain.settlement import FENCE_LOCK
 from gdpr.pool import Pool, colony_connection
 from gdpr.scope import colony_tx
 
-KEPT = timedelta(days=7)
+KEPT_DAYS = 7
 
 SET = """
     INSERT INTO billing_attemptfence (task_id, tenant_id, lowest_valid_attempt, set_at)
@@ -31,7 +31,7 @@ FENCED = """
     WHERE g.attempt < f.lowest_valid_attempt
 """
 SWEEP = """
-    DELETE FROM billing_attemptfence f WHERE f.set_at < now() - %s AND EXISTS (
+    DELETE FROM billing_attemptfence f WHERE f.set_at < now() - make_interval(days => %s) AND EXISTS (
         SELECT 1 FROM billing_usageevent u WHERE u.month = rbee_month(f.task_id) AND u.task_id = f.task_id)
 """
 
@@ -61,5 +61,5 @@ async def fenced_tasks(pool: Pool, attempts: Iterable[tuple[str, int]]) -> set[s
 def sweep_fences() -> int:
     """Remove old fences of tasks that are settled: the books keep a second receipt out by themselves."""
     with colony_tx("sweep fences"), django_connection.cursor() as cursor:
-        cursor.execute(SWEEP, [KEPT])
-        return cursor.rowcount
+        cursor.execute(SWEEP, [KEPT_DAYS])
+        return int(cursor.rowcount)

@@ -90,8 +90,8 @@ def _api_error(error: exceptions.APIException) -> Response:
     if error.status_code == 401:
         headers["WWW-Authenticate"] = getattr(error, "auth_header", "Bearer")
         return ErrorResponse(401, INVALID, "invalid_api_key", message, **headers)
-    if isinstance(error, exceptions.Throttled) and error.wait:
-        headers["Retry-After"] = str(int(error.wait) + 1)
+    if wait_s := getattr(error, "wait", None):  # Throttled
+        headers["Retry-After"] = str(int(wait_s) + 1)
     kinds = {403: PERMISSION, 409: CONFLICT, 429: RATE, 503: UNAVAILABLE}
     kind = kinds.get(error.status_code, SERVER if error.status_code >= 500 else INVALID)
     code = "invalid_value" if isinstance(error, exceptions.ValidationError) else error.default_code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
@@ -13,6 +13,9 @@ from django.db import OperationalError, connections, transaction
 
 from gdpr.domain.partitions import make_partitions
 from rbee.roles import grant_tables, make_colony_role
+
+if TYPE_CHECKING:
+    from django.db.backends.postgresql.base import DatabaseWrapper
 
 LOCK = 0x7262_6565_0001
 OLDEST = 150_000  # server version
@@ -33,7 +36,7 @@ class Command(Migrate):
             raise CommandError(
                 f"the database of RBEE_DATABASE_OWNER_URL does not answer: {error}".strip()
             ) from None
-        version = connections["owner"].pg_version
+        version = cast("DatabaseWrapper", connections["owner"]).pg_version
         if version < OLDEST:
             raise CommandError(
                 f"rbee needs PostgreSQL {OLDEST // 10_000} or later; this is {version // 10_000}"
