@@ -29,8 +29,14 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 SECRET_BYTES = 32
 HIVE_SIDE_HOST = "queen"  # in a URL for hives: the host by which the hive reached the queen
 
-# Read by the `rbee` command, the acceptance tests and the benchmark, which may share our environment.
-OTHER_PROGRAMS = ("RBEE_API_KEY", "RBEE_QUEEN_URL", "RBEE_CONFIG_PATH")
+# Read by the `rbee` command, a hive, the acceptance tests and the benchmark, which may share our environment.
+OTHER_PROGRAMS = (
+    "RBEE_API_KEY",
+    "RBEE_QUEEN_URL",
+    "RBEE_CONFIG_PATH",
+    "RBEE_HIVE_DIR",
+    "RBEE_HIVE_AGENT_PID",
+)
 OTHER_PREFIXES = ("RBEE_ACCEPT_", "RBEE_BENCH_")
 
 

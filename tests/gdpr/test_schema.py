@@ -100,6 +100,20 @@ def test_every_table_of_a_tenant_has_forced_security(committed_db: None) -> None
     }
 
 
+def test_reference_within_a_tenant_names_the_tenant(committed_db: None) -> None:
+    """Otherwise a row could point into another tenant: foreign keys are checked outside of row-level security."""
+    tables = [model._meta.db_table for model in tenant_models() if model._meta.label != "tenants.Tenant"]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.conname FROM pg_constraint c JOIN pg_attribute a"
+            " ON a.attrelid = c.conrelid AND a.attname = 'tenant_id'"
+            " WHERE c.contype = 'f' AND c.conrelid::regclass::text = ANY(%s) AND c.confrelid::regclass::text = ANY(%s)"
+            " AND NOT a.attnum = ANY(c.conkey)",
+            [tables, tables],
+        )
+        assert cursor.fetchall() == []
+
+
 def test_every_partition_has_forced_security(committed_db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT relname FROM pg_class WHERE relispartition AND relkind = 'r'")

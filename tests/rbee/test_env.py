@@ -105,6 +105,12 @@ def test_any_value_is_taken_or_refused(value: str, name: str) -> None:
         read_env({name: value})
 
 
+def test_every_variable_is_in_the_docs() -> None:
+    operating = (ROOT / "platform/docs/operating.md").read_text()
+
+    assert [name for name in VARIABLES if f"`{name}`" not in operating] == []
+
+
 def test_unknown_name_is_refused_with_the_nearest() -> None:
     with pytest.raises(ImproperlyConfigured, match="did you mean RBEE_DATABASE_URL"):
         read_env({"RBEE_DATABSE_URL": "x"})

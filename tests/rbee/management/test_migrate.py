@@ -29,6 +29,10 @@ def test_migrate_again_changes_nothing(owner: None, postgres: Postgres) -> None:
     assert {role for _, role in before} == {"rbee_app", "rbee_colony"}
 
 
+def test_models_and_migrations_agree(owner: None) -> None:
+    call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
+
+
 def test_two_that_migrate_wait_for_each_other(owner: None, postgres: Postgres) -> None:
     failures: list[BaseException] = []
 
