@@ -1,8 +1,8 @@
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.renderers import JSONRenderer
 
-from inference import views
+from inference.rest import agents
 from inference.rest.hives import Hives, JoinTokens, OneHive
 from inference.rest.models import Models, OneModel
 from inference.rest.policies import ActivatePolicy, OnePolicy, Policies, RollBackPolicy
@@ -15,7 +15,7 @@ schema = SpectacularAPIView.as_view(
     permission_classes=[CanManage], content_negotiation_class=AlwaysJSON, renderer_classes=[JSONRenderer]
 )
 
-management = [
+management: list[URLPattern | URLResolver] = [
     path("status", Status.as_view()),
     path("models", Models.as_view()),
     path("models/<path:name>", OneModel.as_view()),
@@ -34,6 +34,6 @@ management = [
 
 urlpatterns = [
     path("api/v1/", include(management)),
-    path("hive/v1/join", views.join),
-    path("hive/v1/placements", views.placements),
+    path("hive/v1/join", agents.join),
+    path("hive/v1/placements", agents.placements),
 ]

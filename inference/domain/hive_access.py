@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import redis
@@ -35,7 +36,7 @@ def make_username(hive_id: UUID) -> str:
 def grant(username: str, password: str, prefix: str) -> None:
     """Raises RedisUnreachable."""
     with _reachable():
-        redis_client().execute_command(*_set_user(username, password, prefix))
+        _execute(*_set_user(username, password, prefix))
 
 
 def grant_all(users: Iterable[tuple[str, str, str]]) -> None:
@@ -43,7 +44,7 @@ def grant_all(users: Iterable[tuple[str, str, str]]) -> None:
     with _reachable():
         pipe = redis_client().pipeline(transaction=False)
         for user in users:
-            pipe.execute_command(*_set_user(*user))
+            pipe.execute_command(*_set_user(*user))  # type: ignore[no-untyped-call]
         pipe.execute()
 
 
@@ -51,13 +52,13 @@ def revoke(*usernames: str) -> None:
     """Ends their connections too. Raises RedisUnreachable."""
     if usernames:
         with _reachable():
-            redis_client().execute_command("ACL", "DELUSER", *usernames)
+            _execute("ACL", "DELUSER", *usernames)
 
 
 def left_over(current: set[str]) -> list[str]:
     """Users of hives that are none of `current` and not just joining."""
     with _reachable():
-        users = [name.decode() for name in redis_client().execute_command("ACL", "USERS")]
+        users = [name.decode() for name in _execute("ACL", "USERS")]
     oldest_joining = time.time() - JOINING_S
     return [
         name
@@ -69,6 +70,10 @@ def left_over(current: set[str]) -> list[str]:
 def forget_keys(prefix: str, *names: str) -> None:
     with _reachable():
         redis_client().unlink(*(f"{prefix}{name}" for name in names))
+
+
+def _execute(*command: str) -> Any:
+    return redis_client().execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 def _set_user(username: str, password: str, prefix: str) -> tuple[str, ...]:

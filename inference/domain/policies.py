@@ -139,7 +139,7 @@ def _scope_of(tenant_id: UUID | None) -> AbstractContextManager[None]:
 
 def _policy_for_update(tenant_id: UUID | None) -> Policy:
     """Locked, so that versions of one owner are numbered and activated one after the other."""
-    policy, _ = Policy.objects.get_or_create(tenant_id=tenant_id)
+    policy, _ = Policy.objects.get_or_create(tenant_id=tenant_id)  # type: ignore[misc]
     return Policy.objects.select_for_update().get(id=policy.id)
 
 

@@ -41,7 +41,7 @@ class ManagementAuthentication(BaseAuthentication):
         return None if caller is None else (caller, caller)
 
 
-class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call, misc]
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = ManagementAuthentication
     name = "bearer"
 

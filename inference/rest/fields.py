@@ -37,7 +37,7 @@ class JoinTokenOut(serializers.Serializer[Any]):
 
 
 class NewModelBody(serializers.Serializer[Any]):
-    source = serializers.CharField(
+    source = serializers.CharField(  # type: ignore[assignment]
         max_length=1024,
         help_text="builtin:rbee-mini, a path on the hive, a Hugging Face id, or a model's name",
     )
@@ -77,7 +77,7 @@ class ModelOut(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     object = serializers.CharField(default="model")
     name = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     engine = serializers.ChoiceField(Engine.choices)
     capability = serializers.ChoiceField(Capability.choices)
     type = serializers.CharField()
@@ -128,7 +128,7 @@ class QueenOut(serializers.Serializer[Any]):
 
 
 class PolicyInForce(serializers.Serializer[Any]):
-    source = serializers.ChoiceField(["file", "database", "default"])
+    source = serializers.ChoiceField(["file", "database", "default"])  # type: ignore[assignment]
     path = serializers.CharField(allow_null=True)
     sha256 = serializers.CharField(allow_null=True)
     error = serializers.CharField(allow_null=True)
@@ -160,7 +160,7 @@ class PolicyQuery(PageQuery):
 
 
 class NewPolicy(serializers.Serializer[Any]):
-    source = serializers.CharField(max_length=1 << 20, trim_whitespace=False)
+    source = serializers.CharField(max_length=1 << 20, trim_whitespace=False)  # type: ignore[assignment]
     tenant = serializers.SlugField(
         default="", allow_blank=True, help_text="For the operator: a tenant's; left out: its own"
     )
@@ -184,7 +184,7 @@ class PolicyOut(serializers.Serializer[Any]):
 
 
 class PolicyWithSource(PolicyOut):
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
 
 
 class UsageQuery(PageQuery):

@@ -33,7 +33,7 @@ class Usage(ManagementView):
             return list_response([_row(event, names) for event in found], cursor)
 
 
-def _row(event: UsageEvent, hive_names: Mapping[UUID | None, str]) -> dict[str, Any]:
+def _row(event: UsageEvent, hive_names: Mapping[UUID, str]) -> dict[str, Any]:
     return {
         "id": str(event.task_id),
         "object": "usage",
@@ -43,7 +43,7 @@ def _row(event: UsageEvent, hive_names: Mapping[UUID | None, str]) -> dict[str, 
         "key": event.key.kid if event.key else None,
         "endpoint": event.endpoint,
         "model": event.model,
-        "hive": hive_names.get(event.hive_id),
+        "hive": hive_names.get(event.hive_id) if event.hive_id else None,
         "worker": event.worker,
         "region": event.region,
         "outcome": event.outcome,
