@@ -31,7 +31,6 @@ app.conf.update(
     worker_concurrency=1,
     worker_prefetch_multiplier=1,
     task_acks_late=True,
-    task_time_limit=600,
     broker_connection_retry_on_startup=True,
     broker_transport_options={"global_keyprefix": KEY_PREFIX, "visibility_timeout": 3600},
     task_default_queue="chores",
@@ -40,6 +39,8 @@ app.conf.update(
     beat_scheduler="celery.beat:Scheduler",
     beat_schedule={
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
+        "hive accounts": {"task": "inference.restore_hive_acls", "schedule": 60.0},
+        "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="7")},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
         "hives' Redis users": {"task": "inference.restore_hive_acls", "schedule": 15.0},

@@ -108,7 +108,8 @@ def test_reference_within_a_tenant_names_the_tenant(committed_db: None) -> None:
             "SELECT c.conname FROM pg_constraint c JOIN pg_attribute a"
             " ON a.attrelid = c.conrelid AND a.attname = 'tenant_id'"
             " WHERE c.contype = 'f' AND c.conrelid::regclass::text = ANY(%s) AND c.confrelid::regclass::text = ANY(%s)"
-            " AND NOT a.attnum = ANY(c.conkey)",
+            " AND NOT EXISTS (SELECT 1 FROM pg_constraint w WHERE w.contype = 'f' AND w.conrelid = c.conrelid"
+            " AND w.confrelid = c.confrelid AND w.conkey @> c.conkey AND a.attnum = ANY(w.conkey))",
             [tables, tables],
         )
         assert cursor.fetchall() == []
