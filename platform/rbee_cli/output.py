@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,11 +13,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+WIDE = 1000
+TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?Z")
+
 
 class Output:
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False)
+        # In a pipe nothing is wrapped: a line is a row.
+        is_wide = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+        self.console = Console(highlight=False, width=WIDE if is_wide else None)
 
     def result(self, data: Any, text: str = "") -> None:
         """`data` for programs, `text` for people."""
@@ -57,4 +64,6 @@ def shown(value: Any) -> str:
         return ", ".join(f"{key}={shown(item)}" for key, item in value.items()) or "-"
     if isinstance(value, list | tuple):
         return ", ".join(shown(item) for item in value) or "-"
+    if isinstance(value, str) and (time := TIMESTAMP.fullmatch(value)):
+        return f"{time[1]} {time[2]}"
     return str(value)

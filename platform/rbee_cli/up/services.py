@@ -28,7 +28,9 @@ def celery_worker(environment: Mapping[str, str], folders: Folders) -> Process:
     """The queen's chores. Threads: they wait for the database, and a pool of processes costs 80 MB each."""
     arguments = ["worker", "--loglevel", "INFO", "--pool", "threads", "--concurrency", "2", "--hostname", "control@%h",
                  "--without-gossip", "--without-mingle", "--without-heartbeat"]  # fmt: skip
-    return _python("celery-worker", ["celery", "-A", "rbee.celery", *arguments], environment, folders)
+    process = _python("celery-worker", ["celery", "-A", "rbee.celery", *arguments], environment, folders)
+    process.stop_signal = signal.SIGQUIT  # does not wait for a chore: chores may run again
+    return process
 
 
 def celery_beat(environment: Mapping[str, str], folders: Folders) -> Process:

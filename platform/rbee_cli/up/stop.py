@@ -14,8 +14,8 @@ from rbee_cli.up.keeper import Keeper
 
 # Parts that stop side by side, and how long they are given.
 ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
-    (("hive", "celery-beat"), 1.8),
-    (("queen", "celery-worker"), 1.6),
+    (("hive", "celery-beat", "celery-worker"), 1.8),
+    (("queen",), 1.6),
     (("redis", "postgres"), 1.2),
 )
 

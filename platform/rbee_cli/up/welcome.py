@@ -48,6 +48,8 @@ def _show_business(screen: Screen, options: UpOptions, folders: Folders, new_key
         screen.always(f"\nThe operator's key, shown this once and kept in {file}:\n\n  {new_key}")
     queen = f" --queen-url {options.local_url}"
     screen.say("\nGive a customer a key:\n")
+    if _trust(options):
+        screen.say(f"  export SSL_CERT_FILE={shlex.quote(str(options.tls_cert))}")
     screen.say(f"  rbee login{queen} --key-file {shlex.quote(str(file))}")
     screen.say("  rbee tenant create acme --plan pro\n  rbee key create --tenant acme")
     screen.say("\nLook at the colony:\n")
