@@ -50,7 +50,8 @@ class Lifespan:
                 await part.startup()
                 started.append(part)
         except Exception as error:
-            logger.exception("the queen cannot start")
+            # What is away is named below; where it was missed helps only who looks for a bug.
+            logger.error("the queen cannot start", exc_info=logger.isEnabledFor(logging.DEBUG))
             await _shut_down(started)
             await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
             return

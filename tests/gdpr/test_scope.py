@@ -1,3 +1,6 @@
+import contextlib
+import random
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -99,6 +102,31 @@ def test_scope_ends_with_an_error_in_the_database(committed_db: None) -> None:
     assert current_scope() is None
     with tenant_tx(mine.tenant_id):
         assert list(Project.objects.all()) == [mine]
+
+
+def test_threads_and_tenants_never_mix(committed_db: None) -> None:
+    """Interleaved transactions of many tenants on recycled connections, some of which fail."""
+    projects = [make_project() for _ in range(10)]
+    wrong: list[object] = []
+
+    def work(seed: int) -> None:
+        order = random.Random(seed)
+        for _ in range(60):
+            mine = order.choice(projects)
+            with contextlib.suppress(ConnectionError), tenant_tx(mine.tenant_id):
+                found = ids("SELECT id FROM tenants_project")
+                if found != {mine.id}:
+                    wrong.append((mine.id, found))
+                if order.random() < 0.3:
+                    raise ConnectionError
+            if ids("SELECT id FROM tenants_project"):
+                wrong.append("rows outside of a scope")
+        connection.close()
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(work, range(6)))
+
+    assert wrong == []
 
 
 def ids(query: str, *parameters: object) -> set[object]:
