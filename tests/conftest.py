@@ -20,10 +20,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from pytest_django import DjangoDbBlocker
-from rbee.databases import database_settings
-from rbee.env import read_env
 
 from gdpr.pool import Pool, make_pool
+from rbee.databases import database_settings
+from rbee.env import read_env
 from tests.services import postgres_server, redis_server
 
 if TYPE_CHECKING:
