@@ -20,6 +20,9 @@ use crate::errors::{Fault, Kind};
 /// Deeper syntax trees are refused, whatever the parser let through: evaluation recurses on them.
 const DEEPEST_TREE: usize = 400;
 
+/// Copies of a closure copy what it holds; few variables keep the copies of one operation small.
+const MOST_CAPTURED: usize = 16;
+
 /// Methods that change the value they are called on.
 const CHANGING: [&str; 27] = [
     "push",
@@ -61,6 +64,8 @@ pub struct Findings {
     /// The captured variables of each closure, by the name of its function.
     closures: BTreeMap<String, BTreeSet<String>>,
     changes: Vec<Change>,
+    /// Where a closure uses one outer variable more than it may.
+    too_many: Option<Position>,
 }
 
 /// An assignment to a variable or a changing method called on it.
@@ -85,6 +90,10 @@ impl Findings {
         });
         if let Some(position) = deepest {
             return Err(Fault::new(Kind::Limit, "the script is nested too deeply").at(position));
+        }
+        if let Some(position) = findings.too_many {
+            let why = format!("a closure may use at most {MOST_CAPTURED} outer variables");
+            return Err(Fault::new(Kind::Limit, why).at(position));
         }
         findings.refuse_changes(ast)?;
         Ok(findings)
@@ -121,6 +130,9 @@ impl Findings {
                 self.properties.insert(property.2.to_string());
             }
             Some(ASTNode::Stmt(Stmt::Share(names))) => {
+                if let Some((name, _)) = names.get(MOST_CAPTURED) {
+                    self.too_many.get_or_insert(name.pos);
+                }
                 self.captured
                     .extend(names.iter().map(|(name, _)| name.name.as_ptr() as usize));
             }

@@ -16,7 +16,7 @@ use crate::limits::Limits;
 use crate::script::Script;
 use crate::tokens::Aliases;
 use crate::values::{NoneValue, Verdict};
-use crate::{guard, host, record, workers};
+use crate::{guard, host, record, repairs, workers};
 
 const BUILT_IN: [&str; 3] = ["admit", "reject", "none"];
 
@@ -120,6 +120,7 @@ fn library() -> Module {
     BasicIteratorPackage::init(&mut module);
     // Else each look-up would hash every function of these packages.
     module.register_lazy_functions();
+    repairs::register(&mut module);
     record::register(&mut module);
     workers::register(&mut module);
     register_verdicts(&mut module);

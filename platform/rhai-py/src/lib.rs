@@ -20,6 +20,7 @@ mod memory;
 mod names;
 mod panics;
 mod record;
+mod repairs;
 mod script;
 mod tokens;
 mod values;

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rhai_py import RhaiParseError
+from rhai_py import RhaiLimitError, RhaiParseError
 
 Run = Callable[..., Any]
 
@@ -58,3 +58,13 @@ def test_closure_that_would_change_an_outer_variable_is_refused(run: Run, closur
 
 def test_function_with_the_name_of_a_closure_variable_is_not_refused(run: Run) -> None:
     assert run("let n = 1; let l = [1].map(|x| x + n); n += 1; n += 1; [l, n]") == [[2], 3]
+
+
+def test_closure_may_use_sixteen_outer_variables(run: Run) -> None:
+    def body(count: int) -> str:
+        names = [f"v{n}" for n in range(count)]
+        return "".join(f"let {name} = 1; " for name in names) + f"[1].map(|x| [{', '.join(names)}].len())"
+
+    assert run(body(16)) == [16]
+    with pytest.raises(RhaiLimitError, match="a closure may use at most 16 outer variables"):
+        run(body(17))
