@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from hive_agent.protocol import WorkerStatus
 from inference.enums import Capability, Engine, HiveState, VersionStatus
 from tenants.api.base import PageQuery
 
@@ -63,7 +64,7 @@ class WorkerOut(serializers.Serializer[Any]):
     engine = serializers.ChoiceField(Engine.choices)
     capability = serializers.ChoiceField(Capability.choices)
     slot = serializers.IntegerField()
-    status = serializers.ChoiceField(["available", "loading", "ready", "draining"])
+    status = serializers.ChoiceField([status.value for status in WorkerStatus])
     in_flight = serializers.IntegerField()
     queue_depth = serializers.IntegerField()
     capacity = serializers.IntegerField()

@@ -75,7 +75,16 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "UNAUTHENTICATED_USER": None,
 }
-SPECTACULAR_SETTINGS = {"TITLE": "rbee management API", "VERSION": "1", "SERVE_INCLUDE_SCHEMA": False}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "rbee management API",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {
+        "TenantStatus": "tenants.enums.TenantStatus",
+        "VersionStatus": "inference.enums.VersionStatus",
+        "WorkerStatus": "hive_agent.protocol.WorkerStatus",
+    },
+}
 
 LOGGING = {
     "version": 1,

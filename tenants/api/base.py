@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 import msgspec
 from django.db.models import Model, QuerySet
 from rest_framework import serializers
-from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.exceptions import NotAuthenticated, ParseError, PermissionDenied, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -55,6 +55,16 @@ class ManagementView(APIView):
     parser_classes = [AnyJSONParser]
     content_negotiation_class = AlwaysJSON
     permission_classes = [CanManage]
+
+    def permission_denied(
+        self, request: Request, message: str | None = None, code: str | None = None
+    ) -> NoReturn:
+        if caller_of(request) is None:
+            raise NotAuthenticated(
+                "Send a key with the scope manage, as Authorization: Bearer KEY. In home mode programs on the queen's"
+                " machine need none."
+            )
+        raise PermissionDenied(message)
 
     @property
     def caller(self) -> Caller:

@@ -41,7 +41,7 @@ class NewKey(serializers.Serializer[Any]):
 
 
 class KeyOut(serializers.ModelSerializer[ApiKey]):
-    object = serializers.ReadOnlyField(default="key")
+    object = serializers.CharField(default="key", read_only=True)
     tenant = serializers.CharField(source="tenant.slug")
     project = serializers.CharField(source="project.slug")
 

@@ -20,7 +20,7 @@ REGION = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
 
 
 class TenantOut(serializers.ModelSerializer[Tenant]):
-    object = serializers.ReadOnlyField(default="tenant")
+    object = serializers.CharField(default="tenant", read_only=True)
     plan = serializers.CharField(source="plan.slug")
     tier = serializers.CharField(source="plan.tier")
 
@@ -55,7 +55,7 @@ class NewTenant(serializers.Serializer[Any]):
 
 
 class ProjectOut(serializers.ModelSerializer[Project]):
-    object = serializers.ReadOnlyField(default="project")
+    object = serializers.CharField(default="project", read_only=True)
     tenant = serializers.CharField(source="tenant.slug")
 
     class Meta:
