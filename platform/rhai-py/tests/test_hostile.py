@@ -224,7 +224,9 @@ def test_methods_end_whatever_they_are_given(
             for method in METHODS
         )
         try:
-            engine.compile(f"fn g(x) {{ x }} fn f(t, w) {{ {' '.join(calls)} }}").call("f", *world, timeout_ms=10_000)
+            engine.compile(f"fn g(x) {{ x }} fn f(t, w) {{ {' '.join(calls)} }}").call(
+                "f", *world, timeout_ms=10_000
+            )
         except rhai_py.RhaiError as error:
             assert error.kind == "limit"  # noqa: PT017
             limited += 1
