@@ -67,26 +67,23 @@ def _local(path: Path) -> Path:
 
 
 def _download(repository: str, say: Say) -> Path:
-    import httpx
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     repository, _, wanted = repository.partition(":")
+    say(f"asking Hugging Face for {repository}")
     try:
         names = HfApi().list_repo_files(repository)
-        name = choose_file(names, wanted)
-        path = ""
-        for part in _parts(names, name):
+        paths = []
+        for part in _parts(names, choose_file(names, wanted)):
             say(f"downloading {repository}/{part}")
-            downloaded = hf_hub_download(repository, part, tqdm_class=_progress(say, part))
-            path = path or downloaded
+            paths.append(hf_hub_download(repository, part, tqdm_class=_progress(say, part)))
     except SourceUnavailable as error:
         raise SourceUnavailable(f"{repository}: {error}") from None
-    except (LocalEntryNotFoundError, OSError, httpx.HTTPError, HfHubHTTPError) as error:
-        raise SourceUnavailable(_no_download(repository, error)) from None
     except ValueError as error:  # a name that cannot be one
         raise SourceUnavailable(f"{repository!r} is not a Hugging Face id: {error}") from None
-    return Path(path)
+    except Exception as error:  # noqa: BLE001 -- its HTTP library, and so its errors, change between releases
+        raise SourceUnavailable(_no_download(repository, error)) from None
+    return Path(paths[0])
 
 
 def _no_download(repository: str, error: Exception) -> str:

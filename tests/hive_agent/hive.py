@@ -57,8 +57,15 @@ class Hive:
                 start_new_session=True,
             )
 
-    def place(self, engine: str = "echo", source: str = "", **options: str | int | float | bool) -> str:
-        """Start a worker and wait until it is ready; returns its id."""
+    def place(
+        self,
+        engine: str = "echo",
+        source: str = "",
+        *,
+        wait: bool = True,
+        **options: str | int | float | bool,
+    ) -> str:
+        """Start a worker, wait until it is ready, and return its id."""
         worker = uuid.uuid4().hex
         placement = Placement(
             worker=worker,
@@ -70,6 +77,8 @@ class Hive:
         )
         self.queen.placements = [*self.queen.placements, placement]
         self.queen.tell(Control(ControlKind.PLACEMENTS))
+        if not wait:
+            return worker
         try:
             self.queen.wait_ready(worker)
         except AssertionError:
