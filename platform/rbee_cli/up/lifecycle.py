@@ -163,6 +163,7 @@ class Colony:
             self.probe.key = operator_key.read(self.folders)
 
     def _start_queen(self) -> Process:
+        self._check_port()  # once more: migrations took their time
         self.screen.begin("queen")
         process = services.queen(self.options, self._queen_environment(), self.folders)
         process.start()
@@ -228,7 +229,8 @@ class Colony:
                 )
             if time.monotonic() > deadline:
                 raise UpFailed(
-                    f"{name} {complaint} after {patience_s:g} s; its log is {process.log}",
+                    f"{name} {complaint} after {patience_s:g} s: {self.probe.problem or 'it did not say why'}; "
+                    f"its log is {process.log}",
                     detail=process.last_lines(),
                 )
             time.sleep(0.05)

@@ -18,6 +18,7 @@ class QueenProbe:
     def __init__(self, options: UpOptions, key: str | None = None) -> None:
         self.url = options.local_url  # by a name that the certificate has, when there is one
         self.key = key
+        self.problem = ""  # why the last request got no 200
         handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
         if options.tls_cert:
             handlers.append(urllib.request.HTTPSHandler(context=_trust(options.tls_cert)))
@@ -34,12 +35,24 @@ class QueenProbe:
         try:
             with self._opener.open(request, timeout=5) as answer:
                 body = answer.read()
-        except (OSError, urllib.error.URLError, ValueError):
+        except urllib.error.HTTPError as error:
+            with error:
+                self.problem = _message(error.read()) or f"it answers HTTP {error.code}"
+            return None
+        except (OSError, ValueError) as error:
+            self.problem = f"it does not answer ({error})"
             return None
         try:
             return json.loads(body)
         except ValueError:
             return {}
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _trust(certificate: Path) -> ssl.SSLContext:

@@ -1,0 +1,204 @@
+"""Every command against a running colony, by its output and its exit code."""
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+import tomllib
+
+from tests.rbee_cli.conftest import SecureSystem
+from tests.system import rbee
+
+
+def test_printed_curl_works_and_holds_no_key(secure: SecureSystem) -> None:
+    command = re.search(r"curl .*\\\n.*", secure.output)
+    assert command
+    assert secure.operator_key not in command[0]
+    done = subprocess.run(["bash", "-c", command[0]], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["mode"] == "business"
+
+
+def test_login_keeps_management_and_inference_keys_apart(secure: SecureSystem) -> None:
+    inference_key = create_key(secure)
+    secure.run_as("", "login", "--key-file", str(secure.data_dir / "operator.key"))
+    secure.run_as("", "login", stdin=f"{inference_key}\n")
+
+    file = secure.home / ".config" / "rbee" / "config.toml"
+    assert tomllib.loads(file.read_text()) == {
+        "queen_url": secure.url,
+        "management": {"api_key": secure.operator_key},
+        "inference": {"api_key": inference_key},
+    }
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert secure.run_as("", "status").returncode == 0
+    assert secure.run_as("", "chat", "What is rbee?", "--max-tokens", "5").returncode == 0
+    file.unlink()
+
+
+def test_login_with_a_wrong_key_keeps_nothing(secure: SecureSystem) -> None:
+    done = secure.run_as("", "login", stdin="rbee_live_wrong\n", check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (4, 1)
+    assert not (secure.home / ".config" / "rbee" / "config.toml").exists()
+
+
+def test_neither_kind_of_key_does_the_work_of_the_other(secure: SecureSystem) -> None:
+    manage = secure.run_as(create_key(secure), "status", check=False)
+    infer = secure.run_as(secure.operator_key, "chat", "What is rbee?", check=False)
+    assert (manage.returncode, infer.returncode) == (4, 4)
+    assert "the management key that was sent is not enough" in manage.stderr
+    assert "the inference key that was sent is not enough" in infer.stderr
+
+
+def test_revoked_key_is_refused(secure: SecureSystem) -> None:
+    made = secure.run_json("key", "create", "--name", "short-lived")
+    assert made["kid"] in secure.run("key", "list").stdout
+    assert secure.run_json("key", "revoke", made["kid"], "--yes") == {"revoked": made["kid"]}
+    assert made["kid"] not in [key["kid"] for key in secure.run_json("key", "list")]
+    assert made["kid"] in [key["kid"] for key in secure.run_json("key", "list", "--all")]
+    time.sleep(1)
+    assert secure.run_as(made["key"], "chat", "What is rbee?", check=False).returncode == 4
+
+
+def test_key_brought_along_answers(secure: SecureSystem) -> None:
+    value = "sk-from-another-gateway-0123456789"
+    assert secure.run("key", "create", "--value", "-", stdin=f"{value}\n").stdout == f"{value}\n"
+    assert secure.run_as(value, "chat", "What is rbee?", "--max-tokens", "5").returncode == 0
+
+
+def test_tenant_is_there_once(secure: SecureSystem) -> None:
+    assert secure.run_json("tenant", "create", "acme", "--plan", "pro")["plan"] == "pro"
+    again = secure.run("tenant", "create", "acme", check=False)
+    assert (again.returncode, again.stderr) == (2, "rbee: slug: There is a tenant acme already.\n")
+    assert "acme" in secure.run("tenant", "list").stdout
+
+
+def test_model_is_placed_priced_and_removed(secure: SecureSystem) -> None:
+    unpriced = secure.run("model", "add", "builtin:rbee-mini", "--name", "second", check=False)
+    assert unpriced.returncode == 2
+    assert "--free" in unpriced.stderr
+    added = secure.run("model", "add", "builtin:rbee-mini", "--name", "second", "--input-price", "0.2", "--output-price", "0.8")  # fmt: skip
+    assert added.stdout.splitlines()[0] == "second is placed on local"
+    assert added.stdout.splitlines()[-1].startswith("  local: ready")
+    row = next(line for line in secure.run("model", "list").stdout.splitlines() if line.startswith("second"))
+    assert "0.20 / 0.80 EUR" in row
+    assert secure.run("model", "remove", "second", "--yes").returncode == 0
+    assert secure.run("model", "remove", "second", "--yes", check=False).returncode == 5
+
+
+def test_model_that_cannot_start_says_why(secure: SecureSystem) -> None:
+    done = secure.run("model", "add", "/nowhere/model.gguf", "--free", check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("rbee: model did not start on local: ")
+    assert "/nowhere/model.gguf" in done.stderr
+    secure.run("model", "remove", "model", "--yes")
+
+
+def test_second_hive_joins_and_leaves(secure: SecureSystem) -> None:
+    token = secure.run_json("hive", "token", "--region", "EU", "--label", "gpu_type=H100")
+    assert token["command"] == f"rbee hive join {secure.url} --token {token['token']}"
+    folder = secure.data_dir.parent / "second"
+    join = [
+        "hive",
+        "join",
+        secure.url,
+        "--token",
+        "-",
+        "--name",
+        "gpu-node-03",
+        "--dir",
+        str(folder),
+        "--no-run",
+    ]
+    assert json.loads(secure.run(*join, "--json", stdin=token["token"]).stdout)["name"] == "gpu-node-03"
+    hive = next(hive for hive in secure.run_json("hive", "list") if hive["name"] == "gpu-node-03")
+    assert (hive["region"], hive["labels"], hive["state"]) == ("EU", {"gpu_type": "H100"}, "offline")
+    used = secure.run(*join[:-3], str(folder) + "-2", "--no-run", stdin=token["token"], check=False)
+    assert used.returncode == 1
+    assert "already used" in used.stderr
+    assert secure.run("hive", "remove", "gpu-node-03", "--yes").returncode == 0
+    assert secure.run("hive", "remove", "gpu-node-03", "--yes", check=False).returncode == 5
+
+
+def test_removal_that_is_not_confirmed_removes_nothing(secure: SecureSystem) -> None:
+    done = secure.run("hive", "remove", "local", stdin="n\n", check=False)
+    assert (done.returncode, done.stderr) == (1, "rbee: nothing was removed\n")
+    assert [hive["name"] for hive in secure.run_json("hive", "list")] == ["local"]
+
+
+def test_chat_answers_once_and_usage_names_it(secure: SecureSystem) -> None:
+    key = create_key(secure)
+    streamed = secure.run_as(key, "chat", "What is rbee?", "--temperature", "0").stdout
+    whole = json.loads(
+        secure.run_as(key, "chat", "--temperature", "0", "--json", stdin="What is rbee?").stdout
+    )
+    assert streamed == whole["choices"][0]["message"]["content"] + "\n"
+    deadline = time.monotonic() + 10
+    while len(rows := [row for row in secure.run_json("usage") if row["key"] == key.split("_")[2]]) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert {row["outcome"] for row in rows} == {"completed"}
+    assert {row["hive"] for row in rows} == {"local"}
+    assert "rbee-mini" in secure.run("usage").stdout
+
+
+def test_unknown_model_is_exit_code_5(secure: SecureSystem) -> None:
+    done = secure.run_as(create_key(secure), "chat", "Hello", "--model", "nobody", check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (5, 1)
+
+
+def test_ctrl_c_ends_an_answer_and_not_the_conversation(secure: SecureSystem) -> None:
+    secure.run("model", "add", "echo:", "--name", "slow", "--engine", "echo", "--free", "--option", "delay_ms=50",
+               "--option", "tokens=400")  # fmt: skip
+    with Terminal(secure, "chat", "--model", "slow", "--api-key", create_key(secure)) as terminal:
+        terminal.read_until("> ")
+        terminal.write("count\n")
+        time.sleep(1.5)
+        terminal.write("\x03")
+        assert "(ended)" in terminal.read_until("> ")
+        terminal.write("/model rbee-mini\nWhat is rbee?\n")
+        assert "rbee" in terminal.read_until("> ", times=2)
+        terminal.write("\x04")
+        assert terminal.process.wait(10) == 0
+    secure.run("model", "remove", "slow", "--yes")
+
+
+def create_key(secure: SecureSystem) -> str:
+    return str(secure.run_json("key", "create", "--name", "test")["key"])
+
+
+class Terminal:
+    """A command at a terminal of its own."""
+
+    def __init__(self, secure: SecureSystem, *arguments: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *rbee(), *arguments],
+            env={**secure.environment(), "TERM": "dumb"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+    def write(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def read_until(self, mark: str, *, times: int = 1, timeout_s: float = 30) -> str:
+        seen = ""
+        deadline = time.monotonic() + timeout_s
+        while seen.count(mark) < times:
+            assert time.monotonic() < deadline, seen
+            if select.select([self._ours], [], [], 0.1)[0]:
+                seen += os.read(self._ours, 4096).decode(errors="replace")
+        return seen
