@@ -133,13 +133,13 @@ def remove_hive(hive: Hive, *, actor: Actor) -> None:
 def restore_hive_acls() -> int:
     """Make every hive's Redis user again, and take away those that no hive has. Returns how many hives have one.
     Raises RedisUnreachable."""
-    hives = [hive for hive in joined_hives() if hive.redis_username]
-    hive_access.grant_all(
-        (hive.redis_username, open_password(bytes(hive.redis_password_sealed), hive.id), hive.prefix)
-        for hive in hives
-    )
-    hive_access.revoke(*hive_access.left_over({hive.redis_username for hive in hives}))
-    return len(hives)
+    users = [user for hive in joined_hives() if (user := _redis_user(hive))]
+    hive_access.grant_all(users)
+    current = {hive.redis_username for hive in joined_hives()}
+    # One may have been removed or replaced while this made its user again: then nobody else takes it away.
+    revived = {name for name, _, _ in users} - current
+    hive_access.revoke(*revived, *hive_access.left_over(current))
+    return len(users)
 
 
 def sweep_join_tokens() -> int:
@@ -241,6 +241,16 @@ def _require_models(names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise InvalidInput(f"there is no model {name!r}; add it first: rbee model add", param="models")
+
+
+def _redis_user(hive: Hive) -> tuple[str, str, str] | None:
+    """Name, password and prefix. None, and a line in the log, when the password cannot be opened: the others go on."""
+    try:
+        password = open_password(bytes(hive.redis_password_sealed), hive.id)
+    except ValueError as error:
+        _log.error("hive %s must join again: %s", hive.name, error)
+        return None
+    return hive.redis_username, password, hive.prefix
 
 
 def _revoke_quietly(*usernames: str) -> None:

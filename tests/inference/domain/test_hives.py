@@ -314,6 +314,18 @@ def test_users_are_restored_after_redis_lost_them_and_left_over_ones_go(redis_ur
 
 
 @pytest.mark.usefixtures("db")
+def test_hive_whose_password_cannot_be_opened_does_not_keep_the_others_out(redis_url: str) -> None:
+    broken, _ = make_hive()
+    other, answer = make_hive()
+    Hive.objects.filter(id=broken.id).update(redis_password_sealed=bytes(other.redis_password_sealed))
+    redis.Redis.from_url(redis_url).execute_command("ACL", "DELUSER", other.redis_username)
+
+    restore_hive_acls()
+
+    assert redis_of(answer.redis, redis_url).ping()
+
+
+@pytest.mark.usefixtures("db")
 def test_change_and_its_audit_entry_stand_or_fall_together(redis_url: str) -> None:
     hive, _ = make_hive()
 

@@ -9,11 +9,24 @@ from django.db import connection
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
 from inference.domain import policies
-from inference.domain.errors import NotFound
+from inference.domain.errors import InvalidInput, NotFound
 from inference.models import PolicyVersion
 from tests.factories.tenants import TESTER, make_tenant
 
 ROUTE = "fn route_task(task, workers) { workers.first() }"
+
+
+def test_code_of_a_rejection_must_be_one_that_clients_can_get() -> None:
+    policies.compile_policy('fn should_admit(task, customer) { reject("no", "model_not_allowed") }')
+    policies.compile_policy(
+        '// reject("no", "nonsense")\nfn should_admit(task, customer) { reject("a, \\"b\\"") }'
+    )
+    with pytest.raises(InvalidInput) as refused:
+        policies.compile_policy('fn should_admit(task, customer) {\n  reject("no", "model_not_alowed")\n}')
+
+    assert refused.value.message == (
+        "line 2: reject() knows no code 'model_not_alowed'; did you mean 'model_not_allowed'?"
+    )
 
 
 @pytest.mark.usefixtures("db")

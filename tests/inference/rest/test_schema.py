@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from drf_spectacular.validation import validate_schema
 
+from tests.factories.inference import make_hive, make_model
+from tests.factories.tenants import make_key, make_project
 from tests.inference.conftest import Api
 
 
@@ -39,3 +43,23 @@ def test_unknown_urls_and_methods_are_in_the_envelope(home: Api) -> None:
         assert answer.status_code == status
         if status != 200:
             assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_lists_ask_the_database_no_more_for_more_rows(home: Api) -> None:
+    paths = ("keys", "models", "hives", "tenants", "projects", "policies", "status")
+    counts: list[dict[str, int]] = []
+    for _ in range(2):
+        for _ in range(2):
+            hive, _ = make_hive()
+            make_model(hives=[hive.name])
+            make_key(make_project())
+            home.post("policies", {"source": "fn route_task(task, workers) { workers.first() }"})
+        counts.append({path: queries_of(home, path) for path in paths})
+
+    assert counts[0] == counts[1]
+
+
+def queries_of(api: Api, path: str) -> int:
+    with CaptureQueriesContext(connection) as queries:
+        assert api.get(path).status_code == 200
+    return len(queries)
