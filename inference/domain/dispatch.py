@@ -1,57 +1,69 @@
-"""From an admitted task to its tokens."""
+"""From an admitted task to its tokens: give it to a hive, and to another one while nobody has begun to answer.
+
+    sent ──► BEGUN ──► first chunk ──► END
+      │        │            │
+      │        │            └ the hive is lost: the answer fails, the queen books it
+      │        └ the hive is lost: fence, then another hive
+      └ REFUSED, or unclaimed after CLAIM_TIMEOUT_S and taken back: another hive
+
+A task moves at most MAX_ATTEMPTS - 1 times, never after its first chunk, and never because that one is slow.
+
+Every way out of a task ends in `_finish`, which gives back what it held. It never waits, so no cancellation comes between.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import date
-from typing import Protocol
-from uuid import UUID
+import asyncio
+import logging
+import time
+from collections.abc import Callable
 
-from hive_agent.protocol import End, Frame, Outcome
+from hive_agent.protocol import (
+    CLAIM_TIMEOUT_S,
+    CONTROL_FIELD,
+    TASKS_QUEUE,
+    VERSION,
+    Control,
+    ControlKind,
+    Outcome,
+    TaskBody,
+    body_key,
+    encode,
+)
+from inference.domain import failures
 from inference.domain.colony import Colony, WorkerView
+from inference.domain.envelope import seal
+from inference.domain.failover import Failover, Fence, SettleLost
 from inference.domain.failures import TaskFailed
-from inference.domain.reserve import Reserver
+from inference.domain.limits import limits_of
+from inference.domain.reserve import Delivery, Reserver
+from inference.domain.stream import TaskStream
 from inference.domain.task import Task
+from inference.transport.publisher import task_message
 from inference.transport.reader import TokenReader
-from inference.transport.resp import RedisPipe
+from inference.transport.resp import RedisDown, RedisPipe, Reply
 
 __all__ = ["Choose", "Dispatcher", "Fence", "SettleLost", "TaskFailed", "TaskStream"]
 
-Choose = Callable[[set[str]], WorkerView]  # ids of the hives that were tried -> who is next; raises when nobody is
+MAX_ATTEMPTS = 3
+BEGIN_TIMEOUT_S = 5.0  # from the claim to BEGUN, which waits for no engine
+BODY_MS = 10_000  # longer than a queen leaves it unclaimed
+DEADLINE_GRACE_S = 5.0  # the hive ends a task at its deadline; this is for one that does not
+LINGER_S = 30.0  # how long the END of a cancelled or failed task is waited for
+STALLED_S = 30.0  # how long a client may take for one write
+SWEEP_INTERVAL_S = 1.0
+CONTROL_LENGTH = 1000
 
+Choose = Callable[
+    [set[str]], WorkerView
+]  # ids of the hives that were tried -> who is next; raises when nobody is
 
-class Fence(Protocol):
-    """`billing.domain.fence.fence` without its pool. False: the task is settled already."""
-
-    def __call__(
-        self, task_id: UUID, month: date, tenant_id: UUID, lowest_valid_attempt: int
-    ) -> Awaitable[bool]: ...
-
-
-SettleLost = Callable[[bytes], Awaitable[None]]  # the sealed envelope of an attempt whose hive is lost; charged 0
-
-
-class TaskStream:
-    """The answer of one task. `first` is there; `end` only after `frames` has ended by itself."""
-
-    task: Task
-    worker: WorkerView
-    attempt: int
-    first: Frame  # CHUNK or RESULT
-    end: End | None
-    headers: dict[str, str]  # x-ratelimit-*
-
-    def frames(self) -> AsyncIterator[bytes]:
-        """SSE bytes, or the JSON body; several frames joined when the consumer was behind. The first one included.
-        Raises TaskFailed."""
-        raise NotImplementedError
-
-    def cancel(self, outcome: Outcome = Outcome.CLIENT_CANCELLED) -> None:
-        """Nothing when the task has ended. Call it in a `finally`: it never waits."""
-        raise NotImplementedError
+_log = logging.getLogger(__name__)
 
 
 class Dispatcher:
+    """One per queen process."""
+
     def __init__(
         self,
         pipe: RedisPipe,
@@ -62,8 +74,285 @@ class Dispatcher:
         fence: Fence,
         settle_lost: SettleLost,
     ) -> None:
-        raise NotImplementedError
+        self.live: dict[str, TaskStream] = {}  # by task
+        self._pipe = pipe
+        self._reader = reader
+        self._colony = colony
+        self._reserver = reserver
+        self._failover = Failover(fence, settle_lost)
+        self._orphans: list[TaskStream] = []  # their hives could not be told to stop
+        self._sweeper: asyncio.Task[None] | None = None
+        colony.on_lost.append(self._on_hive_lost)
+        colony.on_epoch.append(self._on_hive_replaced)
+
+    def run(self) -> None:
+        """Watch deadlines and stalled clients, until `stop`."""
+        self._sweeper = asyncio.create_task(self._sweep(), name="sweep tasks")
+
+    async def stop(self) -> None:
+        """Cancel what still runs."""
+        if self._sweeper:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+        for stream in list(self.live.values()):
+            stream.fail(failures.stream_lost())
+            stream.cancel(Outcome.PLATFORM_FAILED)
+        try:
+            await self._pipe.call("PING")  # all that was sent before has left
+        except RedisDown:
+            pass
+        await self._failover.stop()
 
     async def start(self, task: Task, choose: Choose) -> TaskStream:
-        """Raises TaskFailed, and what `choose` raises."""
-        raise NotImplementedError
+        """Its first frame is there when this returns. `cancel` the stream whatever happens to the client. Raises
+        TaskFailed, and what `choose` raises; then nothing is left to do."""
+        stream = TaskStream(task, self)
+        self.live[task.id] = stream
+        try:
+            await self._begin(stream, choose)
+        except BaseException:  # a cancelled caller above all
+            self._leave(stream)
+            raise
+        return stream
+
+    async def _begin(self, stream: TaskStream, choose: Choose) -> None:
+        tried: set[str] = set()
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            worker = choose(tried)
+            await self._deliver(stream, worker, attempt)
+            if await self._is_answered(stream):
+                return
+            self._detach(stream)
+            tried.add(worker.hive_id)
+        raise failures.no_workers()
+
+    async def _deliver(self, stream: TaskStream, worker: WorkerView, attempt: int) -> None:
+        task = stream.task
+        stream.give_to(worker, task.make_envelope(attempt, worker))
+        delivery = self._delivery(stream)
+        try:
+            self._attach(stream)
+            if stream.reservation is None:
+                limits = limits_of(task.caller, task.tokens_reserved)
+                stream.reservation = await self._reserver.reserve(task.id, limits, delivery)
+            else:
+                await self._reserver.dispatch(task.id, delivery)
+        except TaskFailed:
+            self._detach(stream)  # nobody got it
+            raise
+        except RedisDown:
+            self._orphan(stream)  # somebody may have got it
+            raise failures.redis_unreachable() from None
+
+    def _delivery(self, stream: TaskStream) -> Delivery:
+        task, worker = stream.task, stream.worker
+        left_ms = task.deadline_ms - time.time_ns() // 1_000_000
+        if left_ms <= 0:
+            raise failures.timed_out()
+        body = TaskBody(
+            version=VERSION,
+            task=task.id,
+            attempt=stream.attempt,
+            queen=self._reader.queen,
+            worker=worker.id,
+            model=task.model,
+            endpoint=task.endpoint,
+            stream=task.stream,
+            include_usage=task.include_usage,
+            deadline_ms=task.deadline_ms,
+            created_s=task.created_s,
+            answer_id=task.answer_id,
+            request=task.body,
+            envelope=seal(stream.envelope),
+        )
+        return Delivery(
+            body_key=_body_key(stream),
+            body=encode(body),
+            body_ms=min(left_ms, BODY_MS),
+            queue=f"{worker.prefix}{TASKS_QUEUE}",
+            message=task_message(task.id, stream.attempt, task.deadline_ms),
+        )
+
+    async def _is_answered(self, stream: TaskStream) -> bool:
+        """False: another hive may have it. Raises TaskFailed."""
+        if not await _has_sign_within(stream, CLAIM_TIMEOUT_S):
+            if await self._take_back(stream):
+                return False
+            if not await _has_sign_within(stream, BEGIN_TIMEOUT_S):
+                stream.lose()
+        while stream.first is None and not stream.is_decided:
+            await stream.wait()
+        if stream.first is not None:
+            return True
+        if stream.refused is not None:
+            return False
+        if stream.is_lost and not stream.is_cancelled:
+            await self._fence(stream)
+            return False
+        raise stream.failure or failures.worker_lost()
+
+    async def _take_back(self, stream: TaskStream) -> bool:
+        """False: a hive has claimed it."""
+        try:
+            return await self._pipe.call("GETDEL", _body_key(stream)) is not None
+        except RedisDown:
+            self._orphan(stream)
+            raise failures.redis_unreachable() from None
+
+    async def _fence(self, stream: TaskStream) -> None:
+        """Raises TaskFailed when the task must not begin elsewhere."""
+        lost = stream.envelope
+        try:
+            is_free = await self._failover.fence(lost)
+        except Exception as error:
+            _log.warning("task %s cannot be moved: %s", lost.task, type(error).__name__)
+            self._failover.settle(lost)
+            self._finish(stream)
+            raise failures.worker_lost() from error
+        if not is_free:
+            self._finish(stream)
+            raise failures.worker_lost()
+        stream.owed = lost
+        self._tell_hive(stream, Outcome.PLATFORM_FAILED)
+
+    def _leave(self, stream: TaskStream) -> None:
+        """`start` ends without a stream. What a hive has is cancelled, and waited for in the background."""
+        if stream.is_attached:
+            stream.cancel()
+        else:
+            self._finish(stream)
+
+    def on_cancel(self, stream: TaskStream, outcome: Outcome) -> None:
+        """Of the stream."""
+        if not stream.is_attached:
+            return
+        self._tell_hive(stream, outcome)
+        if stream.begun is None and self._pipe.is_connected:
+            body = self._pipe.call("GETDEL", _body_key(stream))
+            body.add_done_callback(lambda reply: self._on_taken_back(stream, reply))
+
+    def on_end(self, stream: TaskStream) -> None:
+        """Of the stream."""
+        self._finish(stream, stream.tokens_used)
+
+    def on_stream_lost(self, stream: TaskStream) -> None:
+        """Of the stream."""
+        stream.fail(failures.stream_lost())
+        self._orphan(stream)
+
+    def _on_taken_back(self, stream: TaskStream, reply: Reply) -> None:
+        if not reply.cancelled() and reply.exception() is None and reply.result() is not None:
+            self._finish(stream)  # no hive has it: there will be no END
+
+    def _on_hive_lost(self, hive_id: str) -> None:
+        for stream in self._of_hive(hive_id):
+            if stream.has_sign and not self._can_move(stream):
+                self._fail_lost(stream)
+                self._failover.settle(stream.envelope)
+
+    def _on_hive_replaced(self, hive_id: str, epoch: int) -> None:
+        """The new process reports what the old one had begun: it finds it in the spool."""
+        for stream in self._of_hive(hive_id):
+            if stream.begun is not None and stream.begun.epoch != epoch and not self._can_move(stream):
+                self._fail_lost(stream)
+
+    def _of_hive(self, hive_id: str) -> list[TaskStream]:
+        return [stream for stream in self.live.values() if stream.hive_id == hive_id and stream.is_attached]
+
+    def _can_move(self, stream: TaskStream) -> bool:
+        """If so it is told to: `start` still has it."""
+        if stream.first is not None or stream.is_decided:
+            return stream.is_lost
+        stream.lose()
+        return True
+
+    def _fail_lost(self, stream: TaskStream) -> None:
+        stream.fail(failures.worker_lost())
+        self._finish(stream)
+
+    def _attach(self, stream: TaskStream) -> None:
+        self._reader.expect(stream.task.id, stream.worker.prefix, stream, self._pipe)
+        stream.worker.give()
+        stream.is_attached = True
+
+    def _detach(self, stream: TaskStream) -> None:
+        if stream.is_attached:
+            stream.is_attached = False
+            self._reader.forget(stream.task.id)
+            stream.worker.take()
+
+    def _finish(self, stream: TaskStream, tokens_used: int = 0) -> None:
+        if stream.is_over:
+            return
+        stream.is_over = True
+        self._detach(stream)
+        self.live.pop(stream.task.id, None)
+        if stream.reservation is not None:
+            stream.reservation.release(tokens_used)
+        if stream.owed is not None and stream.begun is None:
+            self._failover.settle(stream.owed)
+
+    def _orphan(self, stream: TaskStream) -> None:
+        """Redis is away, or forgot the stream. The hive is told to stop when it can be."""
+        self._orphans.append(stream)
+        self._finish(stream)
+        self._tell_orphans()
+
+    def _tell_orphans(self) -> None:
+        if self._orphans and self._pipe.is_connected:
+            for stream in self._orphans:
+                self._tell_hive(stream, Outcome.PLATFORM_FAILED)
+                self._pipe.send("UNLINK", _body_key(stream))
+            self._orphans = []
+
+    def _tell_hive(self, stream: TaskStream, outcome: Outcome) -> None:
+        control = Control(ControlKind.CANCEL, stream.task.id, stream.attempt, outcome)
+        self._pipe.send(
+            "XADD",
+            f"{stream.worker.prefix}control",
+            "MAXLEN",
+            "~",
+            CONTROL_LENGTH,
+            "*",
+            CONTROL_FIELD,
+            encode(control),
+        )
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            self._tell_orphans()
+            now, now_ms = time.monotonic(), time.time() * 1000
+            for stream in list(self.live.values()):
+                self._look_at(stream, now, now_ms)
+
+    def _look_at(self, stream: TaskStream, now: float, now_ms: float) -> None:
+        if stream.closing_at:
+            hive = self._colony.hive(stream.hive_id)
+            is_awaited = hive is not None and hive.is_silent and not hive.is_lost
+            if now - stream.closing_at > LINGER_S and not is_awaited:
+                self._finish(stream, stream.task.tokens_reserved)
+        elif now_ms > stream.task.deadline_ms + DEADLINE_GRACE_S * 1000:
+            stream.fail(failures.timed_out())
+            stream.cancel(Outcome.TIMED_OUT)
+        elif stream.handed_over_at and now - stream.handed_over_at > STALLED_S:
+            stream.fail(failures.client_too_slow())
+            stream.cancel()
+
+
+async def _has_sign_within(stream: TaskStream, timeout_s: float) -> bool:
+    if stream.has_sign:
+        return True
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
+    timer = loop.call_later(timeout_s, stream.wake)
+    try:
+        while not stream.has_sign and loop.time() < until:
+            await stream.wait()
+    finally:
+        timer.cancel()
+    return stream.has_sign
+
+
+def _body_key(stream: TaskStream) -> str:
+    return stream.worker.prefix + body_key(stream.task.id, stream.attempt)

@@ -5,6 +5,7 @@ TaskFailed
     429  insufficient_quota / quota_exceeded        the day's quantity is used up
     500  server_error / worker_error                the hive or its engine failed
     500  server_error / stream_broken               frames of the answer are missing
+    500  server_error / client_too_slow             the client took too little of what was written for it
     503  server_error / stream_lost                 Redis was lost while the task ran
     503  service_unavailable / no_workers           nobody took the task
     503  service_unavailable / rebuilding           Redis was lost, counters are being restored
@@ -89,7 +90,19 @@ def stream_lost() -> TaskFailed:
 
 
 def stream_broken() -> TaskFailed:
-    return TaskFailed(500, "server_error", "stream_broken", "Parts of the answer are missing; it is not charged.")
+    return TaskFailed(
+        500, "server_error", "stream_broken", "Parts of the answer are missing; it is not charged."
+    )
+
+
+def client_too_slow() -> TaskFailed:
+    return TaskFailed(
+        500,
+        "server_error",
+        "client_too_slow",
+        "The answer was read too slowly and was cancelled.",
+        {"x-should-retry": "false"},
+    )
 
 
 def worker_lost() -> TaskFailed:

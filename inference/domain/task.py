@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from hive_agent.protocol import Endpoint
-from inference.domain.colony import WorkerView
+from inference.domain.worker import WorkerView
 from inference.domain.envelope import Envelope
 from tenants.domain.authentication import Caller
 

@@ -34,6 +34,7 @@ MAX_WAITING = 100_000  # commands without an answer
 MAX_UNSENT_BYTES = 64 << 20
 
 _log = logging.getLogger(__name__)
+_pack = cast(Callable[[tuple[Argument, ...]], bytes], hiredis.pack_command)
 
 
 class RedisDown(Exception):
@@ -42,6 +43,10 @@ class RedisDown(Exception):
 
 class RedisError(Exception):
     """What Redis answered in place of a reply, such as `WRONGTYPE …`."""
+
+
+class ScriptMissing(RedisError):
+    """Redis has forgotten the script."""
 
 
 class RedisPipe:
@@ -74,21 +79,27 @@ class RedisPipe:
     def call(self, *args: Argument) -> Reply:
         """The reply, to be awaited: bytes, int, None, or a list of such; RedisError when Redis answers one. Raises
         RedisDown. Errors inside a list stay in the list."""
-        return self._connected().ask(hiredis.pack_command(args))
+        return self._connected().ask(_pack(args))
 
     def send(self, *args: Argument) -> None:
         """For what nobody waits for: lost without a word while Redis is away; an error goes to the log."""
         if self._connection is not None:
-            self._connection.tell(hiredis.pack_command(args))
+            self._connection.tell(_pack(args))
 
     async def run(self, script: Script, keys: Sequence[Argument], args: Sequence[Argument]) -> Any:
         """As `call`. Scripts are loaded with each connection; one that was flushed since is sent in full."""
         try:
-            return await self.call(b"EVALSHA", script.sha1, len(keys), *keys, *args)
-        except RedisError as error:
-            if not str(error).startswith("NOSCRIPT"):
-                raise
-        return await self.call(b"EVAL", script.text, len(keys), *keys, *args)
+            return await self.begin(script, keys, args)
+        except ScriptMissing:
+            return await self.begin(script, keys, args, in_full=True)
+
+    def begin(
+        self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], *, in_full: bool = False
+    ) -> Reply:
+        """As `call`. Fails with ScriptMissing, having done nothing, when the script was flushed and not sent in full."""
+        if in_full:
+            return self.call(b"EVAL", script.text, len(keys), *keys, *args)
+        return self.call(b"EVALSHA", script.sha1, len(keys), *keys, *args)
 
     def send_run(self, script: Script, keys: Sequence[Argument], args: Sequence[Argument]) -> None:
         """As `send`."""
@@ -141,7 +152,7 @@ class RedisPipe:
             commands.append(("SELECT", self.address.database))
         commands.append(("CLIENT", "SETNAME", self.name))
         commands += [("SCRIPT", "LOAD", script.text) for script in ALL]
-        await asyncio.gather(*(connection.ask(hiredis.pack_command(command)) for command in commands))
+        await asyncio.gather(*(connection.ask(_pack(command)) for command in commands))
 
     def _on_lost(self, connection: _Connection) -> None:
         if connection is self._connection:
@@ -161,7 +172,7 @@ class _Connection(asyncio.Protocol):
         self._on_lost = on_lost
         self._is_lost = False
         self._transport: asyncio.Transport | None = None
-        self._reader = hiredis.Reader(protocolError=_ProtocolError, replyError=RedisError)
+        self._reader = hiredis.Reader(protocolError=_ProtocolError, replyError=_reply_error)
         self._waiting: deque[Reply | None] = deque()  # None: nobody wants the reply
         self._unsent: list[bytes] = []
         self._unsent_bytes = 0
@@ -248,6 +259,10 @@ class _Connection(asyncio.Protocol):
             if reply is not None and not reply.done():
                 reply.set_exception(RedisDown(f"the connection to Redis was lost: {reason}"))
         self._waiting.clear()
+
+
+def _reply_error(message: str) -> RedisError:
+    return ScriptMissing(message) if message.startswith("NOSCRIPT") else RedisError(message)
 
 
 def _resolve(future: Reply | None, reply: object) -> None:
