@@ -33,7 +33,7 @@ ENTRY_POINTS = {"should_admit": ("task", "customer"), "route_task": ("task", "wo
 _REJECT_OR_NOISE = re.compile(
     r"""//[^\n]* | /\*.*?(?:\*/|\Z)
     | \breject\s*\(\s*"(?:[^"\\]|\\.)*"\s*,\s*"(?P<code>(?:[^"\\]|\\.)*)"\s*\)
-    | "(?:[^"\\]|\\.)*(?:"|\Z) | `[^`]*(?:`|\Z)""",
+    | "(?:[^"\\]|\\.)*(?:"|\\?\Z) | `[^`]*(?:`|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
 
