@@ -1,6 +1,6 @@
 """The Rhai scripting language for Python: limited, timed, and fast with host records."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, final
 
 __all__ = [
@@ -97,8 +97,8 @@ class Engine:
         cls,
         *,
         limits: Limits | None = None,
-        aliases: Mapping[str, str] | None = ...,
-        functions: Mapping[str, Callable[..., object]] | None = None,
+        aliases: dict[str, str] | None = ...,
+        functions: dict[str, Callable[..., object]] | None = None,
     ) -> Engine: ...
     def compile(self, source: str) -> Script:
         """Raises RhaiParseError, or RhaiLimitError when the source is too large or too deep."""
