@@ -41,8 +41,11 @@ class LogLine:
 
 
 class Hive:
-    def __init__(self, folder: Path, queen: Queen) -> None:
+    def __init__(self, folder: Path, queen: Queen, python: str = "") -> None:
+        """`python` has the packages installed; without it this one is told where they lie."""
         self.folder = folder
+        self.command = [python or sys.executable, "-m", "hive_agent"]
+        self.environment = bare_environment() if python else environment()
         self.queen = queen
         self.process: subprocess.Popen[bytes] | None = None
         self.log = folder.parent / f"{folder.name}.log"
@@ -50,8 +53,9 @@ class Hive:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hive_agent", "run", "--dir", str(self.folder)],
-                env=environment(),
+                [*self.command, "run", "--dir", str(self.folder)],
+                env=self.environment,
+                cwd=self.folder.parent,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -140,10 +144,10 @@ class Hive:
 
 
 @contextmanager
-def running_hive(folder: Path, server: RedisServer) -> Iterator[Hive]:
+def running_hive(folder: Path, server: RedisServer, python: str = "") -> Iterator[Hive]:
     queen = Queen(server)
     queen.start()
-    hive = Hive(folder / "hive", queen)
+    hive = Hive(folder / "hive", queen, python)
     try:
         join(queen.url, TOKEN, hive.folder, "attic")
         hive.start()
@@ -161,3 +165,7 @@ def environment() -> dict[str, str]:
     """As where the packages are not installed but lie in the tree."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "platform")])
     return {**os.environ, "PYTHONPATH": path}
+
+
+def bare_environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
