@@ -7,8 +7,8 @@ from collections.abc import Callable
 import msgspec
 
 from hive_agent.protocol import Endpoint
-from inference.domain.worker import WorkerView
 from inference.domain.envelope import Envelope
+from inference.domain.worker import WorkerView
 from tenants.domain.authentication import Caller
 
 MakeEnvelope = Callable[[int, WorkerView], Envelope]  # attempt, who is to run it
