@@ -62,10 +62,10 @@ class System:
         command = [*rbee(), "up", "--port", str(self.port), "--data-dir", str(self.data_dir), *self.arguments]
         if self.business:
             command.append("--business")
-        log = (self.data_dir.parent / "up.log").open("w")
-        self.process = subprocess.Popen(
-            command, cwd=self.home, env=self.environment(), stdout=log, stderr=subprocess.STDOUT, text=True
-        )
+        with (self.data_dir.parent / "up.log").open("w") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.home, env=self.environment(), stdout=log, stderr=subprocess.STDOUT, text=True
+            )
         while "curl" not in self.output:
             if self.process.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
                 raise AssertionError(f"rbee up did not start:\n{self.output}")
