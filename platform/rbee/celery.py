@@ -43,7 +43,11 @@ app.conf.update(
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="7")},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
-        "hives' Redis users": {"task": "inference.restore_hive_acls", "schedule": 15.0},
+        "hives' Redis users": {
+            "task": "inference.restore_hive_acls",
+            "schedule": 15.0,
+            "options": {"expires": 15.0},  # one that waited is of no use beside the next
+        },
     },
 )
 app.autodiscover_tasks()
