@@ -22,13 +22,13 @@ class Gatherer:
     async def settle(self, settlements: list[Settlement]) -> list[bool]:
         """Whether each is in the books after the commit. Raises what the database raises: nothing is booked then."""
         loop = asyncio.get_running_loop()
-        futures = [loop.create_future() for _ in settlements]
+        futures: list[asyncio.Future[bool]] = [loop.create_future() for _ in settlements]
         self._waiting += zip(settlements, futures, strict=True)
         if len(self._waiting) >= LARGEST_BATCH:
             self._flush()
         elif self._timer is None and self._waiting:
             self._timer = loop.call_later(GATHER_S, self._flush)
-        return await asyncio.gather(*futures)
+        return list(await asyncio.gather(*futures))
 
     async def close(self) -> None:
         """Books what is waiting."""

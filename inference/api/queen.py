@@ -16,19 +16,21 @@ from asgiref.sync import sync_to_async
 
 from billing.domain.fence import fence
 from billing.domain.price_book import PriceBook
+from billing.domain.quantities import tokens_used_since
 from gdpr.pool import Pool, make_pool
 from inference.api.authentication import Authentication
 from inference.api.delivery import Deliveries
 from inference.api.gatherer import Gatherer
 from inference.api.guard import Guard
 from inference.api.local import LocalEnv, LocalRule
-from inference.api.receipts import HiveCredentials, settlement_from_envelope
+from inference.api.receipts import HiveCredentials, settlement_of_lost
 from inference.domain.colony import Colony, HiveInfo
 from inference.domain.dispatch import Dispatcher
-from inference.domain.envelope import BadEnvelope, open_envelope
-from inference.domain.hives import joined_hives
+from inference.domain.envelope import Envelope
+from inference.domain.hives import joined_hives, restore_hive_acls
 from inference.domain.offer import Offer
 from inference.domain.policy_source import Policies
+from inference.domain.recovery import Recovery
 from inference.domain.reserve import Reserver
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisPipe
@@ -63,9 +65,16 @@ class Queen:
         self.name = secrets.token_hex(8)
         self.pool: Pool = make_pool(env.database_url)
         self.pipe = RedisPipe(env.redis_url)
-        self.reader = TokenReader(self.pipe, self.name)
+        self._reader_pipe = RedisPipe(env.redis_url, name="queen-tokens")
+        self.reader = TokenReader(self._reader_pipe, self.name)
         self.colony = Colony(self.pipe, load_hives)
         self.reserver = Reserver(self.pipe, self.name)
+        self.recovery = Recovery(
+            self.pipe,
+            self.reserver,
+            restore_acls=sync_to_async(restore_hive_acls),
+            used_since=self._used_since,
+        )
         self.prices = PriceBook(self.pool)
         self.gatherer = Gatherer(self.pool)
         self.dispatcher = Dispatcher(
@@ -85,12 +94,24 @@ class Queen:
         self._guard = Guard()
 
     async def start(self) -> None:
+        """Raises what keeps it from starting; then nothing is left running."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         await self.pool.open()
         await self.pipe.connect()
+        await self._reader_pipe.connect()
         await self.policies.load()
         await self.offer.load()
+        await self.recovery.start()
         await self.colony.start()
         await self.reader.start()
+        self.reserver.start()
+        self.dispatcher.run()
         self._guard.spawn("notices", self._listen)
         self._guard.spawn("policies", self.policies.watch)
         self._guard.spawn("catalog", self.offer.watch)
@@ -98,10 +119,14 @@ class Queen:
 
     async def stop(self) -> None:
         await self.deliveries.finish(FINISH_S)
+        await self.dispatcher.stop()
         await self.gatherer.close()
         await self._guard.stop()
+        await self.recovery.stop()
+        await self.reserver.stop()
         await self.reader.stop()
         await self.colony.stop()
+        await self._reader_pipe.close()
         await self.pipe.close()
         await self.pool.close()
 
@@ -139,15 +164,14 @@ class Queen:
     async def _fence(self, task_id: UUID, month: date, tenant_id: UUID, lowest_valid_attempt: int) -> bool:
         return await fence(self.pool, task_id.hex, month, tenant_id.hex, lowest_valid_attempt)
 
-    async def _settle_lost(self, sealed: bytes) -> None:
-        """A task whose hive is gone for good is booked at nothing, so that none stays open."""
-        try:
-            settlement = await settlement_from_envelope(self.prices, open_envelope(sealed))
-        except BadEnvelope:
-            _log.exception("an envelope of our own does not open")
-            return
-        if settlement is not None:
-            await self.gatherer.settle([settlement])
+    async def _used_since(self, since_ms: int) -> Mapping[str, int]:
+        return await tokens_used_since(self.pool, since_ms)
+
+    async def _settle_lost(self, envelope: Envelope, attempt: int) -> None:
+        """Booked at nothing, so that no task stays open. Raises while the database is away."""
+        settlement = await settlement_of_lost(self.prices, envelope, attempt)
+        if settlement is None or not all(await self.gatherer.settle([settlement])):
+            _log.error("task %s of a lost hive cannot be booked", envelope.task)
 
 
 async def load_hives() -> Mapping[str, HiveInfo]:

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import logging
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import psycopg
@@ -135,11 +135,13 @@ def check_receipt(hive: SendingHive, signed: SignedReceipt) -> Checked | Refused
 async def settlement_of(prices: PriceBook, checked: Checked) -> Settlement | None:
     """None when nobody knows the price that the envelope names. Raises PricesDown."""
     receipt, envelope = checked.receipt, checked.envelope
-    settlement = await settlement_from_envelope(prices, envelope)
-    if settlement is None:
+    price = await prices.version(envelope.price)
+    if price is None:
         return None
-    return msgspec.structs.replace(
-        settlement,
+    return Settlement(
+        **_facts(envelope),
+        price=price,
+        attempt=envelope.attempt,
         outcome=receipt.outcome,
         usage=receipt.usage,
         began_at_ms=receipt.began_at_ms,
@@ -150,30 +152,34 @@ async def settlement_of(prices: PriceBook, checked: Checked) -> Settlement | Non
     )
 
 
-async def settlement_from_envelope(prices: PriceBook, envelope: Envelope) -> Settlement | None:
-    """Of a task whose hive will never report: nothing is charged. None and PricesDown as above."""
+async def settlement_of_lost(prices: PriceBook, envelope: Envelope, attempt: int) -> Settlement | None:
+    """Of a task that no hive will report: it used nothing. `attempt` is the lowest that its fence lets through. None and
+    PricesDown as above."""
     price = await prices.version(envelope.price)
     if price is None:
         return None
     return Settlement(
-        task_id=envelope.task,
-        attempt=envelope.attempt,
-        tenant_id=envelope.tenant,
-        project_id=envelope.project,
-        key_id=envelope.key,
-        price=price,
-        request_id=envelope.request_id,
-        subject=envelope.subject,
-        endpoint=envelope.endpoint,
-        model=envelope.model,
-        hive_id=envelope.hive,
-        worker=envelope.worker,
-        region=envelope.region,
-        outcome=Outcome.PLATFORM_FAILED,
-        usage={},
-        decision={**envelope.decision, "policies": envelope.policies},
-        admitted_at_ms=envelope.admitted_at_ms,
+        **_facts(envelope), price=price, attempt=attempt, outcome=Outcome.WORKER_FAILED, usage={}
     )
+
+
+def _facts(envelope: Envelope) -> dict[str, Any]:
+    """What the queen knew when it gave the task away."""
+    return {
+        "task_id": envelope.task,
+        "tenant_id": envelope.tenant,
+        "project_id": envelope.project,
+        "key_id": envelope.key,
+        "request_id": envelope.request_id,
+        "subject": envelope.subject,
+        "endpoint": envelope.endpoint,
+        "model": envelope.model,
+        "hive_id": envelope.hive,
+        "worker": envelope.worker,
+        "region": envelope.region,
+        "decision": {**envelope.decision, "policies": envelope.policies},
+        "admitted_at_ms": envelope.admitted_at_ms,
+    }
 
 
 async def _sender(queen: Queen, exchange: Exchange) -> SendingHive:

@@ -84,6 +84,7 @@ async def answer(
     if any(policy.admits for policy in in_force(queen.policies, caller.tenant_id)):
         used = await queen.reserver.used_today(caller.tenant_id)
         admit(queen.policies, caller.tenant_id, record, customer_record(caller, tokens_used_today=used))
+    await queen.colony.look_for(model.name)
     choice = Choice(queen.colony, queen.policies, caller, model=model.name, endpoint=endpoint, record=record)
     await deliver(queen.dispatcher.start(task, choice), exchange, queen.deliveries, is_stream=task.stream)
 

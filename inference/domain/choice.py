@@ -74,4 +74,4 @@ def in_region(place: str, region: str) -> bool:
 
 def _owner(worker: WorkerView) -> str:
     """The tenant that the operator dedicated its hive to, by the label `dedicated_to`."""
-    return str(worker.record.get("dedicated_to"))
+    return str(worker.fields["dedicated_to"])

@@ -125,9 +125,10 @@ class Policies:
                 _log.error(
                     "policy version %s of %s does not compile: %s", version.number, owner, error.message
                 )
-                policy = self._active if owner == "operator" else self._tenants.get(owner)
-                if policy is None:
+                before = self._active if version.tenant_id is None else self._tenants.get(owner)
+                if before is None:
                     continue
+                policy = before
             if version.tenant_id is None:
                 active = policy
             else:
