@@ -36,7 +36,7 @@ from inference.domain.envelope import seal
 from inference.domain.failover import Failover, Fence, SettleLost
 from inference.domain.failures import TaskFailed
 from inference.domain.limits import limits_of
-from inference.domain.reserve import Delivery, Reserver
+from inference.domain.reserve import Delivery, Reservation, Reserver
 from inference.domain.stream import TaskStream
 from inference.domain.task import Task
 from inference.transport.publisher import task_message
@@ -134,7 +134,9 @@ class Dispatcher:
             self._attach(stream)
             if stream.reservation is None:
                 limits = limits_of(task.caller, task.tokens_reserved)
-                stream.reservation = await self._reserver.reserve(task.id, limits, delivery)
+                stream.reservation = await self._reserver.reserve(
+                    task.id, limits, delivery, if_late=lambda late: self._on_reserved_late(stream, late)
+                )
             else:
                 await self._reserver.dispatch(task.id, delivery)
         except TaskFailed:
@@ -217,10 +219,18 @@ class Dispatcher:
 
     def _leave(self, stream: TaskStream) -> None:
         """`start` ends without a stream. What a hive has is cancelled, and waited for in the background."""
-        if stream.is_attached:
-            stream.cancel()
-        else:
+        if not stream.is_attached:
             self._finish(stream)
+        elif stream.failure is None:
+            stream.cancel()
+
+    def _on_reserved_late(self, stream: TaskStream, late: Reservation | None) -> None:
+        if late is None:
+            self._orphan(stream)
+        elif stream.is_over:
+            late.release(0)
+        else:
+            stream.reservation = late
 
     def on_cancel(self, stream: TaskStream, outcome: Outcome) -> None:
         """Of the stream."""
@@ -289,8 +299,8 @@ class Dispatcher:
         self.live.pop(stream.task.id, None)
         if stream.reservation is not None:
             stream.reservation.release(tokens_used)
-        if stream.owed is not None and stream.begun is None:
-            self._failover.settle(stream.owed)
+        if stream.owed is not None and (stream.attempt == stream.owed.attempt or stream.begun is None):
+            self._failover.settle(stream.owed)  # no later attempt began that will be reported
 
     def _orphan(self, stream: TaskStream) -> None:
         """Redis is away, or forgot the stream. The hive is told to stop when it can be."""

@@ -92,7 +92,10 @@ class Recovery:
         epoch = f"{time.time_ns() // 1_000_000}-{self._reserver.queen}"
         await self._pipe.call("SET", EPOCH_KEY, epoch, "NX")
         self._pipe.send("DEL", LOCK_KEY)
-        await self._adopt((await self._pipe.call("GET", EPOCH_KEY)).decode())
+        if (
+            known := await self._pipe.call("GET", EPOCH_KEY)
+        ) is not None:  # another queen may have been first
+            await self._adopt(known.decode())
         _log.warning("counters restored, %.1f s after they were missed", time.monotonic() - began)
 
     async def _day_start_ms(self) -> int:

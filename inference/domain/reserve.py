@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from inference.domain.failures import rebuilding, redis_unreachable
@@ -62,6 +62,9 @@ class Reservation:
             self._release = None
 
 
+IfLate = Callable[[Reservation | None], None]
+
+
 class Reserver:
     """One per queen process. `epoch` is that of the counters in Redis; None while they are not there."""
 
@@ -84,15 +87,17 @@ class Reserver:
             self._renewer.cancel()
             await asyncio.gather(self._renewer, return_exceptions=True)
 
-    async def reserve(self, task: str, limits: Sequence[Limit], delivery: Delivery) -> Reservation:
+    async def reserve(
+        self, task: str, limits: Sequence[Limit], delivery: Delivery, *, if_late: IfLate
+    ) -> Reservation:
         """Take every limit and dispatch, or do neither. Raises TaskFailed, or RedisDown when it is not known which of the
-        two happened: take the delivery back. That goes for a caller that is cancelled too; what was reserved for it is
-        released as soon as Redis has answered."""
+        two happened: take the delivery back. A caller that is cancelled meanwhile is told by `if_late`: of what it
+        holds, or None when that is nothing or not known."""
         reply = self._begin(task, limits, delivery)
         try:
             answer = await self._answer(reply, task, limits, delivery)
         except asyncio.CancelledError:
-            reply.add_done_callback(lambda late: self._release_late(late, task, limits))
+            reply.add_done_callback(lambda late: if_late(self._late(late, task, limits)))
             raise
         if answer[0] == 0:
             _, index, used, reset_ms = answer
@@ -199,9 +204,10 @@ class Reserver:
             raise rebuilding()
         return answer
 
-    def _release_late(self, reply: Reply, task: str, limits: Sequence[Limit]) -> None:
-        if not reply.cancelled() and reply.exception() is None and reply.result()[0] == 1:
-            self._hold(task, limits, reply.result()).release(0)
+    def _late(self, reply: Reply, task: str, limits: Sequence[Limit]) -> Reservation | None:
+        if reply.cancelled() or reply.exception() is not None or reply.result()[0] != 1:
+            return None
+        return self._hold(task, limits, reply.result())
 
     def _note(self, key: str, start: int, amount: int) -> None:
         known = self._minutes.get(key)

@@ -75,6 +75,7 @@ class TaskStream:
         self.end: End | None = None
         self.failure: TaskFailed | None = None
         self.is_lost = False  # the hive that had claimed it is gone
+        self._has_error = False  # the hive has ended it, END is on its way
         self._next = 0
         self._chunks: list[bytes] = []
         self._bytes = 0
@@ -132,7 +133,8 @@ class TaskStream:
         self._close()
         self._chunks = []
         self._bytes = 0
-        self._owner.on_cancel(self, outcome)
+        if not self._has_error:
+            self._owner.on_cancel(self, outcome)
         self.wake()
 
     def give_to(self, worker: WorkerView, envelope: Envelope) -> None:
@@ -182,6 +184,7 @@ class TaskStream:
                 self.begun = self.begun or decode_begun(frame.data)
             elif kind == FrameKind.ERROR:
                 if self._is_in_order(frame):
+                    self._has_error = True
                     self.fail(failures.hive_error(decode_error(frame.data)))
             elif kind == FrameKind.REFUSED and self.begun is None:
                 self.refused = decode_error(frame.data)
