@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 180
+CURL = re.compile(r"^curl (?:[^\n]*\\\n)*[^\n]*\n", re.MULTILINE)  # the printed command, whole
 
 
 class System:
@@ -66,7 +68,7 @@ class System:
             self.process = subprocess.Popen(
                 command, cwd=self.home, env=self.environment(), stdout=log, stderr=subprocess.STDOUT, text=True
             )
-        while "curl" not in self.output:
+        while not CURL.search(self.output):
             if self.process.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
                 raise AssertionError(f"rbee up did not start:\n{self.output}")
             time.sleep(0.05)

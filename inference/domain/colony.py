@@ -30,6 +30,7 @@ from inference.transport.resp import RedisDown, RedisError, RedisPipe
 __all__ = ["Colony", "HiveInfo", "HiveView", "LoadHives", "WorkerView"]
 
 POLL_INTERVAL_S = 0.5
+EXTRA_LOOK_INTERVAL_S = 0.1
 RELOAD_INTERVAL_S = 30.0
 SUSPECT_S = 60.0
 SUSPECT_MIN_HIVES = 3
@@ -96,7 +97,10 @@ class Colony:
         self._must_reload = False
         self._loaded_at = 0.0
         self._polled_at = 0.0
+        self._looked_at = 0.0
+        self._refreshing = asyncio.Lock()
         self._poller: asyncio.Task[None] | None = None
+        self._extra_look: asyncio.Task[None] | None = None
 
     @property
     def workers(self) -> list[WorkerView]:
@@ -133,6 +137,17 @@ class Colony:
             and not hive.is_draining
         ]
 
+    async def look_for(self, model: str) -> None:
+        """Look at once, unless a worker that is ready for `model` is known: one may have become so since the last look.
+        Callers at the same time share a look."""
+        if any(worker.status == WorkerStatus.READY for _, worker in self._by_model.get(model, ())):
+            return
+        if self._extra_look is None or self._extra_look.done():
+            if time.monotonic() - self._looked_at < EXTRA_LOOK_INTERVAL_S:
+                return
+            self._extra_look = asyncio.create_task(self._refresh(), name="colony look")
+        await asyncio.shield(self._extra_look)
+
     def is_loading(self, model: str) -> bool:
         """Somewhere it will be ready without anybody's doing."""
         return any(
@@ -143,12 +158,17 @@ class Colony:
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL_INTERVAL_S)
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        async with self._refreshing:
             if self._must_reload or time.monotonic() - self._loaded_at > RELOAD_INTERVAL_S:
                 try:
                     await self._reload()
                 except Exception as error:  # noqa: BLE001 -- what is known of the hives stays in use
                     _log.warning("the hives cannot be loaded: %s", type(error).__name__)
             await self._look()
+            self._looked_at = time.monotonic()
 
     async def _reload(self) -> None:
         self._must_reload = False

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import shlex
 import subprocess
 
@@ -11,7 +10,7 @@ import openai
 import pytest
 
 from tests.acceptance.figures import note
-from tests.system import System
+from tests.system import CURL, System
 
 QUESTION = [{"role": "user", "content": "What is rbee?"}]
 
@@ -24,7 +23,7 @@ def test_printed_curl_streams_an_answer_about_rbee(home: System) -> None:
     ).stdout
 
     events = [line.removeprefix("data: ") for line in output.splitlines() if line.startswith("data: ")]
-    assert events[-1] == "[DONE]"
+    assert events[-1:] == ["[DONE]"], output
     text = "".join(
         choice["delta"].get("content") or ""
         for event in events[:-1]
@@ -43,6 +42,7 @@ def test_curl_of_the_business_case_needs_no_content_type_and_no_key(home: System
     ).stdout
 
     answer = json.loads(output)
+    assert "choices" in answer, output
     assert "OpenAI-compatible API" in answer["choices"][0]["message"]["content"]
     assert (
         answer["usage"]["total_tokens"]
@@ -78,7 +78,7 @@ def test_openai_client_gets_the_same_answer_in_four_ways(home: System) -> None:
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == text
     assert asyncio.run(in_asyncio()) == (text, text)
     assert chunks[-1].choices == []
-    assert chunks[-1].usage == whole.usage
+    assert chunks[-1].usage.total_tokens == whole.usage.total_tokens  # of which another part may be cached
     assert chunks[0].choices[0].delta.role == "assistant"
     assert len({chunk.id for chunk in chunks}) == 1
 
@@ -109,6 +109,6 @@ def test_completions_and_models_answer_under_both_prefixes(home: System) -> None
 
 
 def printed_curl(system: System) -> str:
-    found = re.search(r"curl .*?/v1/chat/completions(?:[^\n]*\\\n)*[^\n]*", system.output)
+    found = CURL.search(system.output)
     assert found, system.output
     return found.group(0)
