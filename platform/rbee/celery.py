@@ -39,8 +39,6 @@ app.conf.update(
     beat_scheduler="celery.beat:Scheduler",
     beat_schedule={
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
-        "hive accounts": {"task": "inference.restore_hive_acls", "schedule": 60.0},
-        "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="7")},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
         "hives' Redis users": {
