@@ -14,7 +14,6 @@ from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import msgspec
 import rhai_py
 from asgiref.sync import sync_to_async
 
@@ -48,21 +47,15 @@ class Policy:
         self.turn = count()
 
 
-class PolicyStatus(msgspec.Struct, frozen=True):
-    source: str  # file, database, default
-    path: str | None
-    sha256: str | None  # of the script in force; None while every task is refused
-    error: str | None
-
-
 class Policies:
-    """One per queen process. `watch` keeps it up to date; `reload_soon` is for the notice that something changed."""
+    """One per queen process. `watch` keeps it up to date; `reload_soon` is for the notice that something changed.
+    `file_error` says why the scheduler file as it stands is not in force."""
 
     def __init__(self, scheduler_file: Path) -> None:
         self.scheduler_file = scheduler_file
         self._default = _compiled(DEFAULT_FILE.read_text())
         self._file: Policy | None = None
-        self._file_error: str | None = None
+        self.file_error: str | None = None
         self._file_mark: _FileMark | None = None
         self._active: Policy | None = None
         self._tenants: dict[str, Policy] = {}
@@ -78,12 +71,6 @@ class Policies:
     def of_tenant(self, tenant_id: str) -> Policy | None:
         """`tenant_id` in hex."""
         return self._tenants.get(tenant_id)
-
-    def status(self) -> PolicyStatus:
-        in_force = self._operator.sha256 if self._operator else None
-        if self._file_mark is not None:
-            return PolicyStatus("file", str(self.scheduler_file), in_force, self._file_error)
-        return PolicyStatus("database" if self._active else "default", None, in_force, None)
 
     def reload_soon(self) -> None:
         self._changed.set()
@@ -147,7 +134,7 @@ class Policies:
         before, self._file_mark = self._file_mark, mark
         if mark is None:
             _log.info("%s is gone; the policy in force is from elsewhere", self.scheduler_file)
-            self._file, self._file_error = None, None
+            self._file, self.file_error = None, None
             self._choose()
             return
         await self._take_file(is_first=before is None)
@@ -161,7 +148,7 @@ class Policies:
         except InvalidInput as error:
             self._blame_file(f"{self.scheduler_file}: {error.message}")
         else:
-            self._file_error = None
+            self.file_error = None
             self._choose()
             _log.info("the policy in force is %s, sha256 %s", self.scheduler_file, self._file.sha256)
             await _import(source)
@@ -171,9 +158,9 @@ class Policies:
         self._choose()
 
     def _blame_file(self, error: str) -> None:
-        if error != self._file_error:
+        if error != self.file_error:
             _log.error("%s; the last good version stays in force", error)
-        self._file_error = error
+        self.file_error = error
 
     def _choose(self) -> None:
         self._operator = self._file if self._file_mark is not None else self._active or self._default

@@ -144,7 +144,7 @@ def test_round_robin_takes_turns() -> None:
         "fn route_task(task, workers) { throw 404 }",
         "fn route_task(task, workers) { loop {} }",
         "fn route_task(task, workers) { route_task(task, workers) }",
-        'fn route_task(task, workers) { reject("no", "no_such_code") }',
+        'fn route_task(task, workers) { reject("no", "no_such_" + "code") }',
     ],
 )
 @pytest.mark.parametrize("owner", ["operator", "tenant"])
