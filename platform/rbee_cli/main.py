@@ -16,7 +16,7 @@ import typer
 
 from rbee_cli import __version__
 from rbee_cli.commands import chat, hive, key, login, model, status, tenant, up, usage
-from rbee_cli.errors import CliError
+from rbee_cli.errors import CliError, UsageError
 
 EPILOG = """Examples:
 
@@ -61,24 +61,36 @@ def version(
 
 def run() -> None:
     try:
-        app()
+        code = app(prog_name="rbee", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except CliError as error:
         _tell(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 -- nobody wants to read a traceback at a prompt
-        if os.environ.get("RBEE_LOG_LEVEL", "").lower() == "debug":
-            traceback.print_exc()
-        _tell(
-            CliError(
-                f"this is a bug in rbee: {type(error).__name__}: {error} (RBEE_LOG_LEVEL=debug shows where)"
-            )
-        )
-        sys.exit(1)
+        sys.exit(_tell_unforeseen(error))
+
+
+def _tell_unforeseen(error: Exception) -> int:
+    """What Typer found wrong with the arguments has `format_message`; anything else is ours."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # a group without a command: the help is the message
+        error.show()  # type: ignore[attr-defined]
+        return 2
+    if hasattr(error, "format_message"):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "rbee"
+        _tell(UsageError(f"{error.format_message().rstrip('.')}: `{command} --help` shows how"))
+        return 2
+    if os.environ.get("RBEE_LOG_LEVEL", "").lower() == "debug":
+        traceback.print_exc()
+    _tell(
+        CliError(f"this is a bug in rbee: {type(error).__name__}: {error} (RBEE_LOG_LEVEL=debug shows where)")
+    )
+    return 1
 
 
 def _tell(error: CliError) -> None:

@@ -115,7 +115,7 @@ def test_second_hive_joins_and_leaves(secure: SecureSystem) -> None:
     assert json.loads(secure.run(*join, "--json", stdin=token["token"]).stdout)["name"] == "gpu-node-03"
     hive = next(hive for hive in secure.run_json("hive", "list") if hive["name"] == "gpu-node-03")
     assert (hive["region"], hive["labels"], hive["state"]) == ("EU", {"gpu_type": "H100"}, "offline")
-    used = secure.run(*join[:-3], str(folder) + "-2", "--no-run", stdin=token["token"], check=False)
+    used = secure.run(*join[:-2], f"{folder}-2", "--no-run", stdin=token["token"], check=False)
     assert used.returncode == 1
     assert "already used" in used.stderr
     assert secure.run("hive", "remove", "gpu-node-03", "--yes").returncode == 0

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from rbee_cli.main import app
 
 
 def run(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -45,6 +48,9 @@ def test_error_for_a_program_is_json_on_stderr(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
+        (("status", "--nonsense"), "`rbee status --help` shows how"),
+        (("hive", "join"), "`rbee hive join --help` shows how"),
+        (("up", "--port", "70000"), "`rbee up --help` shows how"),
         (("status", "--queen-url", "ftp://x"), "is no address of a queen"),
         (("status", "--queen-url", "http://x:99999"), "is no address of a queen"),
         (("status", "--api-key", "schlüssel"), "printable ASCII"),
@@ -72,15 +78,22 @@ def test_hive_that_never_joined_is_exit_code_5(tmp_path: Path) -> None:
     assert "rbee hive join" in done.stderr
 
 
-def test_every_command_has_help_with_an_example(tmp_path: Path) -> None:
+def test_every_command_has_help_with_an_example() -> None:
     commands = [["up"], ["status"], ["login"], ["chat"], ["usage"], ["tenant", "create"], ["tenant", "list"]]
     commands += [["model", verb] for verb in ("add", "list", "remove")]
     commands += [["hive", verb] for verb in ("token", "join", "run", "list", "remove")]
     commands += [["key", verb] for verb in ("create", "list", "revoke")]
     for command in commands:
-        done = run(*command, "--help", home=tmp_path, COLUMNS="200")
-        assert done.returncode == 0
+        done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+        assert done.exit_code == 0
         assert f"rbee {' '.join(command)}" in done.stdout.split("Example")[-1]
+
+
+@pytest.mark.parametrize("arguments", [(), ("hive",)])
+def test_group_without_a_command_shows_its_commands(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments, home=tmp_path)
+    assert done.returncode == 2
+    assert "Commands" in done.stdout + done.stderr
 
 
 def test_version_is_told_in_both_ways(tmp_path: Path) -> None:

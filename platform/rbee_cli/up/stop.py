@@ -14,9 +14,9 @@ from rbee_cli.up.keeper import Keeper
 
 # Parts that stop side by side, and how long they are given.
 ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
-    (("hive", "celery-beat", "celery-worker"), 1.8),
-    (("queen",), 1.6),
-    (("redis", "postgres"), 1.2),
+    (("hive", "celery-beat", "celery-worker"), 2.4),
+    (("queen",), 1.2),
+    (("redis", "postgres"), 0.8),
 )
 
 
@@ -43,6 +43,6 @@ def _stop(
     for process in late:
         if process.name == "postgres" and not is_in_a_hurry():
             process.ask_to_stop(signal.SIGQUIT)  # without a checkpoint; its sessions end with it
-            process.wait(0.5)
+            process.wait(0.3)
         process.kill()
     return [process.name for process in late]
