@@ -10,10 +10,12 @@ A limit is a kind and a key: whoever shares the key shares the limit, whichever 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from inference.domain.failures import TaskFailed
-from tenants.domain.authentication import Caller
+
+if TYPE_CHECKING:
+    from tenants.domain.authentication import Caller
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
