@@ -31,7 +31,7 @@ from hive_agent.spool import Spool
 log = logging.getLogger(__name__)
 
 PLACEMENTS_INTERVAL_S = 60.0
-PLACEMENTS_RETRY_S = 2.0
+PLACEMENTS_RETRY_S = 0.5  # a queen and its own hive start side by side
 DRAIN_S = 35.0  # the runner aborts what still runs after 30
 FLUSH_S = 5.0
 
