@@ -67,9 +67,7 @@ def test_books_equal_the_engines_whatever_dies(colony: tuple[System, str]) -> No
     chance = random.Random(SEED)
     killed: Counter[str] = Counter()
     done = threading.Event()
-    killer = threading.Thread(
-        target=kill_at_random, args=(system, random.Random(SEED + 1), kills, total, done, killed)
-    )
+    killer = threading.Thread(target=kill_at_random, args=(system, random.Random(SEED + 1), kills, killed))
     answers: Counter[str] = Counter()
     lock = threading.Lock()
     left = [total]
@@ -78,21 +76,21 @@ def test_books_equal_the_engines_whatever_dies(colony: tuple[System, str]) -> No
         own = random.Random(seed)
         while True:
             with lock:
-                if left[0] == 0:
+                if left[0] <= 0 and done.is_set():
                     return
                 left[0] -= 1
             outcome = ask(system, key, own)
             with lock:
                 answers[outcome] += 1
 
-    killer.start()
+    killer.start()  # clients go on until it is done
     clients = [threading.Thread(target=client, args=(chance.random(),)) for _ in range(8)]
     for one in clients:
         one.start()
+    killer.join()
+    done.set()
     for one in clients:
         one.join()
-    done.set()
-    killer.join()
     system.wait_ready(60)
 
     engines = wait_for(lambda: settled(system), timeout_s=GRACE_S)
@@ -117,7 +115,7 @@ def test_books_equal_the_engines_whatever_dies(colony: tuple[System, str]) -> No
         and event["amount"] != event["prompt_tokens"] + 2 * event["completion_tokens"]
     ]
 
-    note("tasks sent while processes were killed", total)
+    note("tasks sent while processes were killed", total - left[0])
     note("processes killed", dict(sorted(killed.items())))
     note("what clients saw", dict(sorted(answers.items())))
     note("usage events by outcome", dict(Counter(str(event["outcome"]) for event in events.values())))
@@ -128,7 +126,10 @@ def test_books_equal_the_engines_whatever_dies(colony: tuple[System, str]) -> No
     assert differences == []
     assert charged_failures == []
     assert wrong_amounts == []
-    assert Counter(event["outcome"] for event in events.values())["completed"] > total / 4
+    outcomes = Counter(str(event["outcome"]) for event in events.values())
+    assert outcomes["completed"] > total / 4
+    assert outcomes["client_cancelled"] > 0
+    assert outcomes["worker_failed"] + outcomes["platform_failed"] > 0
 
 
 def test_an_unbooked_task_is_noticed(colony: tuple[System, str]) -> None:
@@ -149,7 +150,8 @@ def ask(system: System, key: str, chance: random.Random) -> str:
     body = {
         "model": "priced",
         "stream": chance.random() < 0.6,
-        "max_tokens": chance.choice([1, 8, 24, 60]),
+        "max_tokens": chance.choice([1, 30, 200, 400]),
+        "ignore_eos": True,  # the engine's own word for: go on until max_tokens
         "messages": [
             {"role": "user", "content": chance.choice(["What is rbee?", "What is a hive?", "Who are you?"])}
         ],
@@ -181,9 +183,7 @@ def ask(system: System, key: str, chance: random.Random) -> str:
         return type(error).__name__
 
 
-def kill_at_random(
-    system: System, chance: random.Random, kills: int, total: int, done: threading.Event, killed: Counter[str]
-) -> None:
+def kill_at_random(system: System, chance: random.Random, kills: int, killed: Counter[str]) -> None:
     names = [name for _ in range(kills) for name in VICTIMS][:kills]
     chance.shuffle(names)
     for name in names:
@@ -199,9 +199,7 @@ def kill_at_random(
         killed[name] += 1
         if name in {"queen", "Redis"}:
             system.wait_ready(60)
-        time.sleep(chance.uniform(2, 4))
-        if done.is_set() and sum(killed.values()) >= len(VICTIMS):
-            return
+        time.sleep(chance.uniform(1, 3))
 
 
 def settled(system: System) -> dict[tuple[str, int], Counted] | None:
@@ -229,7 +227,7 @@ def usage_events(system: System) -> dict[str, dict[str, object]]:
     query = """
         SELECT replace(e.task_id::text, '-', ''), e.attempt, e.outcome, e.amount_micros,
                coalesce((e.usage->>'prompt_tokens')::int, 0), coalesce((e.usage->>'completion_tokens')::int, 0),
-               (SELECT count(*) FROM billing_ledgertransfer t WHERE t.task_id = e.task_id AND t.kind = 'task')
+               (SELECT count(*) FROM billing_ledgertransfer t WHERE t.id = e.task_id AND t.kind = 'task')
         FROM billing_usageevent e
     """
     with psycopg.connect(database_url(system)) as connection:
