@@ -29,11 +29,12 @@ log = logging.getLogger(__name__)
 
 PROBE_TASK = "hive.probe"
 CONCURRENCY = 128
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 HANG_S = 10.0
 SILENT_S = 3.0
 PROBE_INTERVAL_S = 15.0
 PROBE_TIMEOUT_S = 10.0
+PROBE_TIMEOUT_BUSY_S = 60.0
 PROBE_TIMEOUT_AFTER_LOSS_S = 4.0
 POLL_S = 0.2
 BACKOFF_S = (0.2, 1, 2, 5, 10)
@@ -59,6 +60,14 @@ class CeleryProcess:
         if state.pid != self.process.pid or clock.now_ms() - state.at_ms > SILENT_S * 1000:
             return None
         return state
+
+    @property
+    def epoch(self) -> int:
+        """Of the process that runs, though it be silent: the queen gives up what an earlier epoch held. 0 without one."""
+        state = self.state_file.read()
+        if state is None or self.process is None or self.process.returncode is not None:
+            return 0
+        return state.epoch if state.pid == self.process.pid else 0
 
     async def run(self) -> None:
         """For ever, or until `stop`."""
@@ -156,13 +165,16 @@ class CeleryProcess:
         return True
 
     async def _came_through(self, token: str, timeout_s: float) -> bool:
-        until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
+        """A worker that holds tasks gets more time: to start it again would end them."""
+        began = time.monotonic()
+        while True:
             state = self.state
             if state is not None and (state.probe == token or state.in_flight >= CONCURRENCY):
                 return True
+            is_busy = state is not None and state.in_flight > 0
+            if time.monotonic() - began > (PROBE_TIMEOUT_BUSY_S if is_busy else timeout_s):
+                return False
             await asyncio.sleep(POLL_S)
-        return False
 
     async def _end(self) -> None:
         self._signal(signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -16,7 +17,8 @@ from hive_agent.redis_client import BLOCK_MS, execute
 
 log = logging.getLogger(__name__)
 
-RETRY_S = 0.5
+RETRY_S = 0.2
+GRACE_S = 2.0
 START = "0-0"
 
 
@@ -28,23 +30,26 @@ async def follow_control(
     on_lost: Callable[[str], None] = lambda why: None,
     on_found: Callable[[], None] = lambda: None,
 ) -> None:
-    """For ever. Begins after the last message that is there; after a lost connection it goes on where it was."""
+    """For ever. Begins after the last message that is there; after a lost connection it goes on where it was.
+    `on_lost` when Redis has been away for GRACE_S, `on_found` when it is back from being away at all."""
     key = f"{prefix}control"
     position: str | None = None
-    is_lost = False
+    lost_at: float | None = None
+    is_told = False
     while True:
         try:
-            if position is None or is_lost:
+            if position is None or lost_at is not None:
                 position = _resume(position, await _last_id(redis, key))
-            if is_lost:
-                is_lost = False
+            if lost_at is not None:
+                lost_at, is_told = None, False
                 on_found()
             position = await _read(redis, key, position, on_message)
         except (RedisError, OSError) as error:
-            if not is_lost:
+            lost_at = lost_at or time.monotonic()
+            if not is_told and time.monotonic() - lost_at >= GRACE_S:
                 log.warning("Redis is lost: %s", error)
                 on_lost(str(error))
-            is_lost = True
+                is_told = True
             await asyncio.sleep(RETRY_S)
 
 

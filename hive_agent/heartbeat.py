@@ -55,7 +55,7 @@ class Heart:
             version=VERSION,
             hive=self.credentials.hive,
             name=self.credentials.name,
-            epoch=state.epoch if state else 0,
+            epoch=celery.epoch,
             seq=self.seq,
             at_ms=clock.now_ms() + workers.queen.clock_ahead_ms,
             software=SOFTWARE,

@@ -30,6 +30,7 @@ class Workers:
         self.written: WorkerTable | None = None
         self.workers: dict[str, Worker] = {}
         self.leaving: dict[str, asyncio.Task[None]] = {}
+        self.wanted: list[Placement] = []
 
     async def refresh(self) -> None:
         """Ask the queen, and become what it says. Raises QueenUnreachable or QueenRefused."""
@@ -42,9 +43,10 @@ class Workers:
         self.write_table()
 
     def place(self, placements: list[Placement]) -> None:
+        self.wanted = placements
         wanted = {each.worker: each for each in placements}
         for worker_id, worker in list(self.workers.items()):
-            if wanted.get(worker_id) != worker.placement:
+            if wanted.get(worker_id) != worker.placement and worker_id not in self.leaving:
                 self._let_go(worker_id)
         for worker_id, placement in wanted.items():
             if worker_id not in self.workers and worker_id not in self.leaving:
@@ -87,6 +89,7 @@ class Workers:
     def _gone(self, worker_id: str) -> None:
         self.workers.pop(worker_id, None)
         self.leaving.pop(worker_id, None)
+        self.place(self.wanted)  # it may be wanted again, with other options
         self._changed()
 
     def _in_flight(self, worker_id: str) -> int:

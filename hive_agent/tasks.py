@@ -10,11 +10,13 @@ import asyncio
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import CPendingDeprecationWarning
 from celery.worker.request import Request
 from kombu import Queue  # type: ignore[attr-defined]
 
@@ -131,6 +133,7 @@ def _on_init(**_: Any) -> None:
     if parent := os.environ.get(PARENT_VARIABLE):
         bind_to_parent(int(parent))
         exit_at_end_of_input()
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # ten lines at each lost connection
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     hosted = RunnerThread(_folder(), load_credentials(_folder()))
     hosted.start()

@@ -8,7 +8,7 @@ import pytest
 
 from hive_agent.protocol import Outcome, body_key
 from tests.hive_agent.hive import Hive
-from tests.hive_agent.queen import PREFIX, Queen, wait_for
+from tests.hive_agent.queen import HIVE, PREFIX, Queen, wait_for
 
 LONG = {"messages": [{"role": "user", "content": "one two three"}]}
 
@@ -120,6 +120,30 @@ def test_redis_killed_and_back_empty(hive: Hive, away_s: float) -> None:
     queen.wait_ready(short, 10)
     wait_for(lambda: _is_answered(queen, short), 10)
     assert time.monotonic() - began < 10
+
+
+def test_dropped_connections_lose_and_repeat_nothing(hive: Hive) -> None:
+    echo = hive.place("echo", tokens=400, delay_ms=5)
+    asked = hive.queen.ask(LONG, worker=echo)
+    asked.wait_text()
+    with hive.queen.server.client() as redis:
+        for _ in range(5):
+            for client in redis.client_list():
+                if client["user"] == HIVE:
+                    redis.client_kill_filter(_id=client["id"])
+            time.sleep(0.25)
+    reply = asked.wait()
+
+    assert reply.end is not None
+    assert reply.end.outcome == Outcome.COMPLETED
+    said = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in reply.chunks())
+    assert said == "one two three" * 133 + "one"
+    cancelled = hive.queen.ask(LONG, worker=echo)
+    cancelled.wait_text()
+    cancelled.cancel()
+    end = cancelled.wait(3).end
+    assert end is not None
+    assert end.outcome == Outcome.CLIENT_CANCELLED
 
 
 def test_lost_queen_ends_its_tasks_as_the_platforms_failure(hive: Hive) -> None:

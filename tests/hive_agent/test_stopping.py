@@ -5,6 +5,8 @@ import threading
 import time
 import uuid
 
+import msgspec
+
 from hive_agent import protocol as wire
 from hive_agent.protocol import Control, ControlKind, Outcome
 from tests.hive_agent.hive import Hive
@@ -194,6 +196,20 @@ def test_drain_by_control_takes_nothing_more(hive: Hive) -> None:
     end = running.wait().end
     assert end is not None
     assert end.outcome == Outcome.COMPLETED
+
+
+def test_placement_with_other_options_is_started_anew(hive: Hive) -> None:
+    echo = hive.place("echo", tokens=5)
+    (placement,) = hive.queen.placements
+    hive.queen.placements = [msgspec.structs.replace(placement, options={"tokens": 2})]
+    before = hive.engine(echo).pid
+    hive.queen.tell(Control(ControlKind.PLACEMENTS))
+    wait_for(lambda: (report := hive.queen.worker(echo)) is not None and report.pid not in {0, before})
+    hive.queen.wait_ready(echo)
+    end = hive.queen.ask(LONG, worker=echo).wait().end
+
+    assert end is not None
+    assert end.usage["completion_tokens"] == 2
 
 
 def test_placement_that_goes_away_ends_its_engine(hive: Hive) -> None:
