@@ -41,7 +41,7 @@ HEADERS = [
     {"authorization": "Basic abc"},
     {"authorization": ""},
     {"accept": "text/html"},
-    {"x-request-id": "\t" + "y" * 500},
+    {"x-request-id": "y" * 500},
     {"x-stainless-retry-count": "many"},
     {"idempotency-key": "z" * 400},
     {"expect": "nothing"},
@@ -72,7 +72,7 @@ def test_unknown_paths_and_methods_are_4xx_in_the_envelope(home: System) -> None
         ("GET", "/v1/models/no-such-model"),
         ("GET", "/v1/models/%00"),
         ("GET", "/v1/" + "a" * 2000),
-        ("GET", "/v1/../api/v1/keys"),
+        ("GET", "/v1/%2e%2e/api/v1/keys"),
         ("PATCH", "/v1/completions"),
     ]:
         answer = httpx.request(method, home.url + path)
