@@ -113,7 +113,6 @@ class RedisPipe:
     async def _keep(self) -> None:
         while True:
             await self._lost.wait()
-            self._lost.clear()
             _log.warning("Redis at %s is lost", self.address.name)
             await self._reopen()
             _log.warning("Redis at %s is back", self.address.name)
@@ -141,6 +140,7 @@ class RedisPipe:
         except BaseException:
             connection.drop("it was not greeted")
             raise
+        self._lost.clear()
         self._connection = connection
 
     async def _greet(self, connection: _Connection) -> None:
