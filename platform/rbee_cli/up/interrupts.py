@@ -1,8 +1,9 @@
-"""Ctrl-C, SIGTERM and a closed terminal: the first asks to stop, the second insists."""
+"""Ctrl-C, SIGTERM and a closed terminal: the first asks to stop, a later one insists."""
 
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType
 
 
@@ -11,10 +12,12 @@ class Interrupted(BaseException):
 
 
 class Interrupts:
+    APART_S = 0.3  # one Ctrl-C may reach us twice: from the terminal, and from a parent that passes it on
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self) -> None:
         self.count = 0
+        self._last_at = -self.APART_S
         self._previous: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> Interrupts:
@@ -30,6 +33,9 @@ class Interrupts:
         return self.count > 1
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        since_last_s, self._last_at = time.monotonic() - self._last_at, time.monotonic()
+        if since_last_s < self.APART_S:
+            return
         self.count += 1
         if self.count == 1:
             raise Interrupted

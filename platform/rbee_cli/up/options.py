@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,5 +56,19 @@ class UpOptions:
 
     @property
     def public_url(self) -> str:
-        """Where clients elsewhere reach the queen: RBEE_PUBLIC_URL, when the operator has set it."""
-        return os.environ.get("RBEE_PUBLIC_URL", "").rstrip("/") or self.local_url
+        """Where clients and hives elsewhere reach the queen: RBEE_PUBLIC_URL, when the operator has set it."""
+        if chosen := os.environ.get("RBEE_PUBLIC_URL", "").rstrip("/"):
+            return chosen
+        if self.is_wildcard and not self.tls_name:
+            return f"{self.scheme}://{own_address()}:{self.port}"
+        return self.local_url
+
+
+def own_address() -> str:
+    """This machine's address towards others; loopback when it has none. Nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address of no machine: only the route to it is looked up
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

@@ -41,7 +41,7 @@ def _stop(
         time.sleep(0.02)
     late = [process for process in processes if process.is_running]
     for process in late:
-        if process.name == "postgres" and not is_in_a_hurry():
+        if process.name == "postgres":
             process.ask_to_stop(signal.SIGQUIT)  # without a checkpoint; its sessions end with it
             process.wait(0.3)
         process.kill()

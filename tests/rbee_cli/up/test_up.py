@@ -86,6 +86,14 @@ def test_killed_supervisor_leaves_no_orphan_and_no_loss(system: System) -> None:
     assert "survivor" in [tenant["slug"] for tenant in system.run_json("tenant", "list")]
 
 
+def test_local_hive_that_was_removed_joins_again_at_the_next_start(system: System) -> None:
+    system.run("hive", "remove", "local", "--yes")
+    system.stop()
+    system.start()
+    assert [hive["name"] for hive in system.run_json("hive", "list")] == ["local"]
+    assert answers(system)
+
+
 def test_power_cut_leaves_nothing_that_hinders_a_start(system: System) -> None:
     system.kill()
     system.start()
