@@ -66,7 +66,12 @@ class System:
             command.append("--business")
         with (self.data_dir.parent / "up.log").open("w") as log:
             self.process = subprocess.Popen(
-                command, cwd=self.home, env=self.environment(), stdout=log, stderr=subprocess.STDOUT, text=True
+                command,
+                cwd=self.home,
+                env=self.environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
             )
         while not CURL.search(self.output):
             if self.process.poll() is not None or time.monotonic() - began > START_TIMEOUT_S:
