@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from hive_agent.protocol import Endpoint
 from inference.domain.envelope import Envelope
 from inference.domain.worker import WorkerView
-from tenants.domain.authentication import Caller
+
+if TYPE_CHECKING:
+    from tenants.domain.authentication import Caller
 
 MakeEnvelope = Callable[[int, WorkerView], Envelope]  # attempt, who is to run it
 
