@@ -62,6 +62,8 @@ class Lane:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(scope, receive, send)
+        if client_id := exchange.client_request_id:
+            _log.info("%s is %s of its client", exchange.request_id, client_id)
         try:
             await self._serve(exchange)
         except (Refused, TaskFailed) as refusal:

@@ -1,6 +1,6 @@
 """A queen behind a real server, and hives that speak the protocol.
 
-home, business      a colony in that mode, each with a model `m` on a hive `hive`
+home, business      a colony in that mode with a model `m` on a hive; a module uses one of the two, its tests share it
 """
 
 from __future__ import annotations
@@ -17,21 +17,26 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 import uvicorn
 from channels.routing import ProtocolTypeRouter
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.db import connections
+from pytest_django import DjangoDbBlocker
 
 from gdpr.scope import colony_tx
 from hive_agent import protocol
 from inference.api.app import Lane
 from inference.api.queen import Queen
 from inference.domain.bootstrap import prepare_colony
+from inference.domain.hives import remove_hive
+from inference.domain.policy_source import DEFAULT_FILE
 from inference.models import Hive, Model, PolicyVersion
 from rbee.front import Front, Lifespan, refuse_websocket
 from tests.factories.inference import make_hive, make_model, make_token
-from tests.factories.tenants import make_key, make_plan, make_project, make_tenant
+from tests.factories.tenants import TESTER, make_key, make_plan, make_project, make_tenant
 from tests.inference.api.hive import SmallHive
 from tests.system import free_port
 
@@ -141,6 +146,33 @@ class Colony:
             f"{self.url}/hive/v1/receipts", content=protocol.encode(batch), headers=headers, timeout=20
         )
 
+    def drop_hive(self, hive: SmallHive) -> None:
+        hive.stop()
+        self.hives.remove(hive)
+        remove_hive(hive.row, actor=TESTER)
+        self.wait_for(lambda: all(w.hive_id != hive.row.id.hex for w in self.queen.colony.workers))
+
+    def tidy(self) -> None:
+        """For the next test: the first hive alone, idle, and no policy."""
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+        for hive in self.hives[1:]:
+            self.drop_hive(hive)
+        self.wait_for(lambda: not self.hive.running)
+        self.hive.bodies.clear()
+        self.hive.stopped.clear()
+        if self.scheduler_file.exists():
+            self.scheduler_file.unlink()
+            self.wait_for(lambda: self.queen.policies.operator().script.source == DEFAULT_FILE.read_text())
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+        for hive in self.hives:
+            hive.stop()
+        self.server.stop()
+
     @staticmethod
     def wait_for(probe: Callable[[], Any], timeout_s: float = 10) -> Any:
         deadline = time.monotonic() + timeout_s
@@ -158,43 +190,60 @@ def chat(content: str, **fields: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
 
 
-@pytest.fixture
-def home(committed_db: None, redis_url: str, tmp_path: Path) -> Iterator[Colony]:
-    with _running("home", redis_url, tmp_path) as colony:
+@pytest.fixture(scope="module")
+def _database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    with django_db_blocker.unblock():
+        yield
+        connections["default"].close()
+
+
+@pytest.fixture(scope="module")
+def _home(_database: None, _redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Colony]:
+    with _running("home", _redis_server, tmp_path_factory.mktemp("home")) as colony:
+        yield colony
+
+
+@pytest.fixture(scope="module")
+def _business(
+    _database: None, _redis_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Colony]:
+    with _running("business", _redis_server, tmp_path_factory.mktemp("business")) as colony:
         yield colony
 
 
 @pytest.fixture
-def business(committed_db: None, redis_url: str, tmp_path: Path) -> Iterator[Colony]:
-    with _running("business", redis_url, tmp_path) as colony:
-        colony.key = colony.key_of()
-        yield colony
+def home(_home: Colony) -> Iterator[Colony]:
+    yield _home
+    _home.tidy()
+
+
+@pytest.fixture
+def business(_business: Colony) -> Iterator[Colony]:
+    _business.key = _business.key_of()
+    yield _business
+    _business.tidy()
 
 
 @contextmanager
 def _running(mode: str, redis_url: str, folder: Path) -> Iterator[Colony]:
+    """Only one at a time: the settings and the rows are those of one colony."""
     before = settings.RBEE
     port = free_port()
     settings.RBEE = dataclasses.replace(
         before, mode=mode, port=port, scheduler_file=folder / "scheduler.rhai"
     )
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
     _clear()
     prepare_colony()
     make_model(name="m")
     colony = Colony(port, redis_url, settings.RBEE.scheduler_file, Server(port))
     colony.server.start()
-    import redis as _r
-
-    _r.Redis.from_url(redis_url).set("rbee:epoch", "x")
     try:
         colony.add_hive("m")
         yield colony
     finally:
-        for client in colony.clients:
-            client.close()
-        for hive in colony.hives:
-            hive.stop()
-        colony.server.stop()
+        colony.close()
         settings.RBEE = before
 
 

@@ -33,7 +33,8 @@ USAGE = {"prompt_tokens": 3, "cached_tokens": 0, "completion_tokens": 2, "engine
 
 
 class SmallHive:
-    """`bodies` are the tasks that it claimed, `stopped` those that it was told to stop."""
+    """`bodies` are the tasks that it claimed, `running` those that it answers, `stopped` those that it was told to stop
+    and with which outcome."""
 
     def __init__(
         self, redis_url: str, row: Hive, key: Ed25519PrivateKey, *, models: list[str], **worker: Any
@@ -46,7 +47,7 @@ class SmallHive:
         self._redis_url = redis_url
         self._models = models
         self._worker = worker
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self.running: dict[str, asyncio.Task[None]] = {}
         self._is_up = threading.Event()
         self._is_stopping = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -79,9 +80,9 @@ class SmallHive:
         await self._beat_once()
         self._is_up.set()
         await asyncio.gather(self._beat(), self._listen(), self._claim())
-        for task in list(self._running.values()):
+        for task in list(self.running.values()):
             task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        await asyncio.gather(*self.running.values(), return_exceptions=True)
         await self._redis.aclose()
 
     async def _beat(self) -> None:
@@ -95,7 +96,7 @@ class SmallHive:
             protocol.WorkerReport(
                 **{
                     "id": f"{index:032x}", "model": model, "engine": "small", "status": "ready",
-                    "capability": "text-gen", "devices": [], "in_flight": len(self._running), "queue_depth": 0,
+                    "capability": "text-gen", "devices": [], "in_flight": len(self.running), "queue_depth": 0,
                     "capacity": 64, "vram_mib": 0, "ttft_ms": 0, "uptime_s": 1, "pid": 1, **self._worker,
                 }
             )
@@ -117,9 +118,9 @@ class SmallHive:
                     self._obey(protocol.decode_control(fields[protocol.CONTROL_FIELD]))
 
     def _obey(self, control: Control) -> None:
-        if control.kind == protocol.ControlKind.CANCEL and control.task in self._running:
+        if control.kind == protocol.ControlKind.CANCEL and control.task in self.running:
             self.stopped[control.task] = control.outcome
-            self._running[control.task].cancel()
+            self.running[control.task].cancel()
 
     async def _claim(self) -> None:
         while not self._is_stopping:
@@ -131,7 +132,7 @@ class SmallHive:
             if raw is not None:
                 body = protocol.decode_body(raw)
                 self.bodies.append(body)
-                self._running[task] = asyncio.create_task(self._answer(body))
+                self.running[task] = asyncio.create_task(self._answer(body))
 
     async def _answer(self, body: TaskBody) -> None:
         send = Sender(self._redis, self._name(protocol.out_stream(body.queen)), body)
@@ -140,7 +141,7 @@ class SmallHive:
         except asyncio.CancelledError:
             await send.end(Outcome.CLIENT_CANCELLED)
         finally:
-            self._running.pop(body.task, None)
+            self.running.pop(body.task, None)
 
     async def _say(self, body: TaskBody, send: Sender) -> None:
         text = asked(body)

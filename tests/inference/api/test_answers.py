@@ -3,12 +3,15 @@
 import asyncio
 import json
 import re
+import socket
 
 import httpx
 import openai
 import pytest
 
-from inference.api import delivery
+from inference.api import app, delivery, exchange
+from inference.api.exchange import Exchange
+from inference.api.queen import Queen
 from tests.inference.api.conftest import Colony, chat
 
 HELLO = [{"role": "user", "content": "hello there friend"}]
@@ -225,6 +228,68 @@ def test_client_that_takes_nothing_loses_its_task_and_slows_nobody(home: Colony)
         assert home.ask("quick").status_code == 200
 
 
+def test_client_that_takes_nothing_for_too_long_is_let_go(
+    home: Colony, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "STALL_S", 0.3)
+    monkeypatch.setattr(delivery, "LOOK_S", 0.05)
+    with home.call().stream("POST", "/v1/chat/completions", json=chat("flood", stream=True)):
+        assert home.wait_for(lambda: home.hive.stopped)
+        home.wait_for(lambda: not home.queen.deliveries.owners)
+
+
+def test_upload_that_stalls_is_given_up(home: Colony, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "UPLOAD_TIMEOUT_S", 0.2)
+    request = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{home.port}\r\nContent-Length: 9\r\n\r\n{{"
+    with socket.create_connection(("127.0.0.1", home.port), timeout=10) as connection:
+        connection.sendall(request.encode())
+        answer = connection.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_client_that_leaves_while_it_sends_is_no_error(
+    home: Colony, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1:{home.port}\r\nContent-Length: 9\r\n\r\n{{"
+    with socket.create_connection(("127.0.0.1", home.port), timeout=10) as connection:
+        connection.sendall(request.encode())
+
+    assert home.call().get("/healthz").status_code == 200
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_id_that_the_client_gives_is_found_in_the_log_beside_ours(
+    home: Colony, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "inference")
+    answer = home.call().get(
+        "/v1/models", headers={"x-client-request-id": "mine-1", "x-request-id": "not-ours"}
+    )
+    for bad in ("x" * 200, "\x1b[31m", "é"):
+        home.call().get("/v1/models", headers={"x-client-request-id": bad.encode()})
+
+    assert answer.headers["x-request-id"] != "not-ours"
+    logged = [record.message for record in caplog.records if "of its client" in record.message]
+    assert logged == [f"{answer.headers['x-request-id']} is mine-1 of its client"]
+
+
+def test_bug_of_ours_is_a_500_without_a_word_of_the_request(
+    home: Colony, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def break_down(queen: Queen, exchange: Exchange) -> None:
+        raise RuntimeError((await exchange.read_body()).decode())
+
+    monkeypatch.setitem(app.routes, "/v1/completions", ("POST", break_down))
+    answer = home.call().post("/v1/completions", content=b"my private words")
+
+    assert (answer.status_code, error(answer)["code"]) == (500, "internal_error")
+    (problem,) = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert answer.headers["x-request-id"] in problem
+    assert "break_down" in problem
+    assert "private" not in answer.text + problem
+
+
 def test_client_that_waits_is_told_that_the_connection_lives(
     home: Colony, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,21 +345,6 @@ def test_probes_tell_life_from_readiness(home: Colony) -> None:
     with home.call() as client:
         assert client.get("/healthz").json() == {"status": "ok"}
         assert client.get("/readyz").json() == {"status": "ready"}
-
-
-def test_stopping_server_ends_its_streams_with_an_error(home: Colony) -> None:
-    with (
-        home.call() as client,
-        client.stream("POST", "/v1/chat/completions", json=chat("slow", stream=True)) as answer,
-    ):
-        lines = answer.iter_lines()
-        next(lines)
-        home.server.stop()
-        rest = [line for line in lines if line]
-
-    assert rest[-1] == "data: [DONE]"
-    assert json.loads(rest[-2].removeprefix("data: "))["error"]["code"] == "server_shutdown"
-    assert home.wait_for(lambda: home.hive.stopped) == {home.hive.bodies[0].task: "platform_failed"}
 
 
 def error(answer: httpx.Response) -> dict[str, object]:
