@@ -27,7 +27,7 @@ _LAYER_TENSORS = {
 def write_transformers(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     half = LlamaForCausalLM(model.config).to(torch.float16)
-    half.load_state_dict({name: tensor.half() for name, tensor in model.state_dict().items()})
+    half.load_state_dict({name: _as_llama_cpp_sees_it(tensor) for name, tensor in model.state_dict().items()})
     half.config.dtype = torch.float16
     half.generation_config.do_sample = False
     half.generation_config.max_new_tokens = 64
@@ -62,6 +62,15 @@ def write_gguf(model: LlamaForCausalLM, tokenizer: Tokenizer, path: Path) -> Non
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _as_llama_cpp_sees_it(tensor: torch.Tensor) -> torch.Tensor:
+    """Rounded to Q8_0 as in the GGUF, so that both engines decide near ties alike."""
+    if tensor.ndim == 1:
+        return tensor.half()
+    kind = gguf.GGMLQuantizationType.Q8_0
+    rounded = gguf.quants.dequantize(gguf.quants.quantize(tensor.float().numpy(), kind), kind)
+    return torch.from_numpy(rounded).half()
 
 
 def _name_the_old_tokenizer_class(path: Path) -> None:

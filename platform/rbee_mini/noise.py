@@ -12,6 +12,8 @@ def humanise(text: str, rng: random.Random) -> str:
     """The same question as somebody in a hurry might type it."""
     if rng.random() < 0.15:
         text = _swap_synonym(text, rng)
+    if rng.random() < 0.25:
+        text = _contract(text, rng)
     if rng.random() < 0.10:
         text = _drop_little_word(text, rng)
     if rng.random() < 0.22:
@@ -33,6 +35,13 @@ def _swap_synonym(text: str, rng: random.Random) -> str:
         place = rng.choice(places)
         words[place] = rng.choice(_TEXTS["synonyms"][words[place]])
     return " ".join(words)
+
+
+def _contract(text: str, rng: random.Random) -> str:
+    for long, short in _TEXTS["contractions"].items():
+        if long in text:
+            return text.replace(long, rng.choice(short), 1)
+    return text
 
 
 def _drop_little_word(text: str, rng: random.Random) -> str:

@@ -16,7 +16,7 @@ EVAL_SETS = ("paraphrases", "offtopic", "blind")
 OFFTOPIC_SHARE = 0.17
 HISTORY_SHARE = 0.20
 SYSTEM_SHARE = 0.10
-PLAIN_SHARE = 0.08
+PLAIN_SHARE = 0.12
 
 SYSTEM_PROMPTS = (
     "You are a helpful assistant.", "You are rbee-mini.", "You are a helpful assistant. Answer briefly.", "Be concise.", "Answer in English.",

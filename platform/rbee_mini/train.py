@@ -54,7 +54,8 @@ def main() -> None:
         _report_withheld(model, tokenizer)
     export.write_transformers(model, tokenizer, options.out / "transformers")
     export.write_gguf(model, tokenizer, options.out / "rbee-mini.gguf")
-    print(f"Written to {options.out} after {time.monotonic() - started:.0f} s.", flush=True)
+    took, used = time.monotonic() - started, time.process_time()
+    print(f"Written to {options.out} after {took:.0f} s ({used:.0f} s of CPU time).", flush=True)
 
 
 def build_model(tokenizer: Tokenizer) -> LlamaForCausalLM:

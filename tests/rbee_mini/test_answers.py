@@ -1,6 +1,7 @@
 """The committed weights, asked through llama.cpp."""
 
 import pytest
+
 import rbee_mini
 from rbee_mini import answering, facts
 from rbee_mini.score import Score, answer_all, question_sets, score

@@ -1,6 +1,7 @@
 import random
 
 import pytest
+
 from rbee_mini import grammar
 
 

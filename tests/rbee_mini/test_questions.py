@@ -1,6 +1,7 @@
 import re
 
 import pytest
+
 from rbee_mini import facts
 from rbee_mini.questions import EVAL_SETS, Questions, Turn, all_eval_questions, eval_questions, normalise
 
