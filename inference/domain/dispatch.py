@@ -80,7 +80,7 @@ class Dispatcher:
         self._colony = colony
         self._reserver = reserver
         self._failover = Failover(fence, settle_lost)
-        self._orphans: list[TaskStream] = []  # their hives could not be told to stop
+        self._orphans: list[tuple[TaskStream, Outcome]] = []  # their hives could not be told to stop
         self._sweeper: asyncio.Task[None] | None = None
         colony.on_lost.append(self._on_hive_lost)
         colony.on_epoch.append(self._on_hive_replaced)
@@ -185,6 +185,9 @@ class Dispatcher:
         while stream.first is None and not stream.is_decided:
             await stream.wait()
         if stream.first is not None:
+            if stream.is_lost and stream.end is None:  # it came in the moment in which the hive was given up
+                self._fail_lost(stream)
+                self._failover.settle(stream.envelope)
             return True
         if stream.refused is not None:
             return False
@@ -206,6 +209,9 @@ class Dispatcher:
         lost = stream.envelope
         try:
             is_free = await self._failover.fence(lost)
+        except asyncio.CancelledError:
+            self._failover.settle(lost)  # the fence may stand
+            raise
         except Exception as error:
             _log.warning("task %s cannot be moved: %s", lost.task, type(error).__name__)
             self._failover.settle(lost)
@@ -236,10 +242,19 @@ class Dispatcher:
         """Of the stream."""
         if not stream.is_attached:
             return
+        if not self._pipe.is_connected:
+            self._orphans.append((stream, outcome))
+            return
         self._tell_hive(stream, outcome)
-        if stream.begun is None and self._pipe.is_connected:
+        if stream.begun is None:
             body = self._pipe.call("GETDEL", _body_key(stream))
             body.add_done_callback(lambda reply: self._on_taken_back(stream, reply))
+
+    def on_begun(self, stream: TaskStream) -> None:
+        """Of the stream. Its hive may have been replaced before this was read, and what followed with it."""
+        hive = self._colony.hive(stream.hive_id)
+        if hive is not None and hive.epoch > stream.epoch:
+            asyncio.get_running_loop().call_soon(self._on_hive_replaced, hive.info.id, hive.epoch)
 
     def on_end(self, stream: TaskStream) -> None:
         """Of the stream."""
@@ -263,7 +278,7 @@ class Dispatcher:
     def _on_hive_replaced(self, hive_id: str, epoch: int) -> None:
         """The new process reports what the old one had begun: it finds it in the spool."""
         for stream in self._of_hive(hive_id):
-            if stream.begun is not None and stream.begun.epoch != epoch and not self._can_move(stream):
+            if stream.begun is not None and stream.epoch != epoch and not self._can_move(stream):
                 self._fail_lost(stream)
 
     def _of_hive(self, hive_id: str) -> list[TaskStream]:
@@ -304,14 +319,15 @@ class Dispatcher:
 
     def _orphan(self, stream: TaskStream) -> None:
         """Redis is away, or forgot the stream. The hive is told to stop when it can be."""
-        self._orphans.append(stream)
-        self._finish(stream)
-        self._tell_orphans()
+        if not stream.is_over:
+            self._orphans.append((stream, Outcome.PLATFORM_FAILED))
+            self._finish(stream)
+            self._tell_orphans()
 
     def _tell_orphans(self) -> None:
         if self._orphans and self._pipe.is_connected:
-            for stream in self._orphans:
-                self._tell_hive(stream, Outcome.PLATFORM_FAILED)
+            for stream, outcome in self._orphans:
+                self._tell_hive(stream, outcome)
                 self._pipe.send("UNLINK", _body_key(stream))
             self._orphans = []
 

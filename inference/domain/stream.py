@@ -41,6 +41,7 @@ class Owner(Protocol):
     """What follows from what happens to a stream."""
 
     def on_cancel(self, stream: TaskStream, outcome: Outcome) -> None: ...
+    def on_begun(self, stream: TaskStream) -> None: ...
     def on_end(self, stream: TaskStream) -> None: ...
     def on_stream_lost(self, stream: TaskStream) -> None: ...
 
@@ -99,6 +100,11 @@ class TaskStream:
             or self.is_lost
             or self.is_cancelled
         )
+
+    @property
+    def epoch(self) -> int:
+        """Of the hive's process that has the task; 0 until it says so."""
+        return self.begun.epoch if self.begun else 0
 
     @property
     def tokens_used(self) -> int:
@@ -180,8 +186,9 @@ class TaskStream:
                 self._on_piece(frame)
             elif kind == FrameKind.END:
                 self._on_end(frame)
-            elif kind == FrameKind.BEGUN:
-                self.begun = self.begun or decode_begun(frame.data)
+            elif kind == FrameKind.BEGUN and self.begun is None:
+                self.begun = decode_begun(frame.data)
+                self._owner.on_begun(self)
             elif kind == FrameKind.ERROR:
                 if self._is_in_order(frame):
                     self._has_error = True

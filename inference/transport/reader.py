@@ -76,7 +76,8 @@ class TokenReader:
         if stream is None:
             stream = self._streams[sink.hive_id] = _Stream(sink.hive_id, f"{prefix}{out_stream(self.queen)}")
         if not stream.is_made:
-            stream.make(pipe)
+            made = stream.make(pipe)
+            made.add_done_callback(lambda reply: self._on_made(stream, reply))
         self._sinks[task] = sink
         stream.tasks.add(task)
         self._is_active_stale = True
@@ -89,6 +90,12 @@ class TokenReader:
             stream.tasks.discard(task)
             stream.idle_since = time.monotonic()
             self._is_active_stale = True
+
+    def _on_made(self, stream: _Stream, reply: Reply) -> None:
+        if not reply.cancelled() and reply.exception() is None and reply.result():
+            stream.is_confirmed = True
+        else:
+            self._lose(stream)
 
     async def _run(self) -> None:
         while True:
@@ -217,13 +224,9 @@ class _Stream:
         self.is_trimmed = True
         self.idle_since = 0.0
 
-    def make(self, pipe: RedisPipe) -> None:
+    def make(self, pipe: RedisPipe) -> Reply:
         pipe.send(b"XADD", self.key, b"*", FRAMES_FIELD, b"")
         pipe.send(b"XTRIM", self.key, b"MAXLEN", 0)
         made = pipe.call(b"PEXPIRE", self.key, STREAM_EXPIRY_S * 1000)
-        made.add_done_callback(self._on_made)
         self.is_made = True
-
-    def _on_made(self, reply: Reply) -> None:
-        self.is_confirmed = not reply.cancelled() and reply.exception() is None and bool(reply.result())
-        self.is_made = self.is_confirmed
+        return made

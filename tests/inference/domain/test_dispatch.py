@@ -190,6 +190,76 @@ async def test_a_fence_that_fails_keeps_the_task_from_moving(lane: Lane) -> None
     await lane.until(lambda: [attempt for _, attempt in lane.settled] == [2])  # once the database is back
 
 
+async def test_a_begin_that_is_read_after_its_hive_was_replaced_is_lost(lane: Lane) -> None:
+    first, second = lane.hives
+    starting = lane.start()
+    old = await first.claim()
+    first.epoch = 2
+    await first.beat()
+    await lane.until(lambda: lane.colony.hives[first.id].epoch == 2)
+    first.epoch = 1
+    await first.begin(old)
+    await second.answer(await second.claim(), b"alive")
+    assert await read(await starting) == b"alive"
+    assert lane.fences == [(old.task, 2)]
+
+
+async def test_an_answer_that_was_whole_before_its_hive_was_replaced_is_delivered(lane: Lane) -> None:
+    hive = lane.hives[0]
+    starting = lane.start()
+    body = await hive.claim()
+    hive.epoch = 2
+    await hive.beat()
+    await lane.until(lambda: lane.colony.hives[hive.id].epoch == 2)
+    frames = [
+        Frame(body.task, 1, 0, FrameKind.BEGUN, b"\x92\x01\xa1w"),
+        Frame(body.task, 1, 0, FrameKind.CHUNK, b"whole"),
+        Frame(body.task, 1, 1, FrameKind.END, b"\x92\xa9completed\x80"),
+    ]
+    await hive.write(body.queen, frames)
+    assert await read(await starting) == b"whole"
+    assert (lane.fences, lane.settled) == ([], [])
+
+
+async def test_a_caller_that_leaves_during_the_fence_leaves_no_task_unbooked(lane: Lane) -> None:
+    hive = lane.hives[0]
+    is_fencing = asyncio.Event()
+
+    async def fence(*_: object) -> bool:
+        if not is_fencing.is_set():
+            is_fencing.set()
+            await asyncio.sleep(10)
+        return True
+
+    lane.dispatcher._failover._fence = fence
+    starting = lane.start()
+    body = await hive.claim()
+    await hive.begin(body)
+    hive.epoch = 2
+    await hive.beat()
+    await is_fencing.wait()
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    await lane.until(lambda: lane.settled)
+    assert [(envelope.task, attempt) for envelope, attempt in lane.settled] == [(body.task, 2)]
+
+
+async def test_a_cancel_while_redis_is_away_is_told_later(lane: Lane) -> None:
+    hive = lane.hives[0]
+    starting = lane.start()
+    body = await hive.claim()
+    await hive.begin(body)
+    await hive.chunks(body, b"half")
+    answer = await starting
+    await lane.pipe.close()
+    answer.cancel()
+    assert await hive.controls() == []
+    await lane.pipe.connect()
+    async with asyncio.timeout(5):
+        while await hive.controls() != [Control(ControlKind.CANCEL, body.task, 1, Outcome.CLIENT_CANCELLED)]:
+            await asyncio.sleep(0.02)
+
+
 async def test_a_hive_that_is_lost_after_the_first_chunk_ends_the_answer(lane: Lane) -> None:
     hive = lane.hives[0]
     starting = lane.start()
