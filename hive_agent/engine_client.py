@@ -18,6 +18,7 @@ from hive_agent.shared_state import WorkerEntry
 CONNECT_TIMEOUT_S = 5.0
 ABORT_TIMEOUT_S = 1.0
 _DONE = b"[DONE]"
+_NOT_THE_CLIENTS = {401, 403, 404, 405}  # our key, our address
 
 
 class EngineLost(Exception):
@@ -100,7 +101,9 @@ def _explained(engine: Engine, status: int, content: bytes) -> EngineRejected | 
     except msgspec.DecodeError:
         error = EngineError()
     explained = engine.explain(status, error)
-    return EngineLost(f"it answered {status}") if explained.status >= 500 else EngineRejected(explained)
+    if explained.status >= 500 or status in _NOT_THE_CLIENTS:
+        return EngineLost(f"it answered {status}")
+    return EngineRejected(explained)
 
 
 class _Envelope(msgspec.Struct):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import secrets
 import socket
 from pathlib import Path
@@ -121,7 +122,8 @@ class EngineProcess:
     async def _health(self, session: aiohttp.ClientSession) -> Health | None:
         try:
             async with asyncio.timeout(HEALTH_TIMEOUT_S):
-                async with session.get(f"{self.url}/health") as response:
+                headers = {"Authorization": f"Bearer {self.key}"}
+                async with session.get(f"{self.url}/health", headers=headers) as response:
                     content = await response.read()
                     return decode_health(content) if response.status == 200 else None
         except (aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError):
@@ -133,7 +135,7 @@ class EngineProcess:
 
 
 def _free_port() -> int:
-    for port in PORTS:
+    for port in random.sample(PORTS, len(PORTS)):  # in no order: another agent of this machine asks, too
         if port not in _ports_in_use and _is_free(port):
             _ports_in_use.add(port)
             return port

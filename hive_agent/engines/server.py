@@ -1,6 +1,7 @@
 """The HTTP server of an engine process of ours, whatever computes behind it.
 
-    GET  /health                 200 with base.Health once the model is loaded (no key needed)
+    GET  /health                 200 with base.Health once the model is loaded. Every request needs the key, this one too:
+                                 so that an agent whose engine lost a race for its port does not take another for it
     POST /v1/chat/completions    server-sent events; ends with [DONE], or with an event `"aborted":true` and the counts
     POST /v1/completions         the same
     POST /abort/<task>:<attempt> stop that task; it answers when the computing has stopped
@@ -50,6 +51,8 @@ class Job:
         self.endpoint = endpoint
         self.request = request
         self.counter = counter
+        self.began = time.monotonic()
+        self.is_noted = False
         self.aborted = False
         self.finished = asyncio.Event()
         self.waiting: asyncio.Task[int] | None = None
@@ -95,6 +98,7 @@ class EngineServer:
         return app
 
     async def health(self, request: web.Request) -> web.Response:
+        self._check_key(request)
         return web.Response(body=msgspec.json.encode(self.backend.health), content_type="application/json")
 
     async def abort(self, request: web.Request) -> web.Response:
@@ -112,10 +116,9 @@ class EngineServer:
             body = await request.read()
             job = Job(name, endpoint, body, self.backend.counter(body))
             self.jobs[name] = job
-            began = time.monotonic()
             outcome = "failed"
             try:
-                response, outcome = await self._run(request, job)
+                response = await self._run(request, job)
             except Rejected as error:
                 outcome = "rejected" if error.status < 500 else "failed"
                 explanation = msgspec.json.encode({"error": error.error})
@@ -129,19 +132,21 @@ class EngineServer:
                 job.finished.set()
                 if self.jobs.get(name) is job:
                     del self.jobs[name]
-                self._note(job, outcome, began)
+                self._note(job, outcome)
             return response
 
         return answer
 
-    async def _run(self, request: web.Request, job: Job) -> tuple[web.StreamResponse, str]:
+    async def _run(self, request: web.Request, job: Job) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         job.waiting = asyncio.ensure_future(self.slots.take(self.backend.choices(job.request)))
         try:
             taken = await job.waiting
         except asyncio.CancelledError:
+            if job.waiting.done() and not job.waiting.cancelled():
+                self.slots.give(job.waiting.result())  # its turn came in the moment in which the client left
             if not job.aborted:
-                raise  # the client went away
+                raise
             taken = 0
         finally:
             job.waiting.cancel()
@@ -159,16 +164,20 @@ class EngineServer:
             self.slots.give(taken)
         if not response.prepared:
             await response.prepare(request)
+        self._note(job, "aborted" if job.aborted else "completed")  # before anybody can know that it ended
         await response.write(_aborted_event(job.counter) if job.aborted else b"data: [DONE]\n\n")
         await response.write_eof()
-        return response, "aborted" if job.aborted else "completed"
+        return response
 
     def _check_key(self, request: web.Request) -> None:
         given = request.headers.get("Authorization", "").encode()
         if not hmac.compare_digest(given, b"Bearer " + self.launch.key.encode()):
             raise web.HTTPUnauthorized
 
-    def _note(self, job: Job, outcome: str, began: float) -> None:
+    def _note(self, job: Job, outcome: str) -> None:
+        if job.is_noted:
+            return
+        job.is_noted = True
         counts = job.counter.counts
         task, _, attempt = job.name.partition(":")
         self.log.info(
@@ -181,7 +190,7 @@ class EngineServer:
             counts.prompt_tokens,
             counts.cached_tokens,
             counts.completion_tokens,
-            round((time.monotonic() - began) * 1000),
+            round((time.monotonic() - job.began) * 1000),
         )
 
 

