@@ -21,6 +21,11 @@ def test_printed_curl_works_and_holds_no_key(secure: SecureSystem) -> None:
     assert json.loads(done.stdout)["mode"] == "business"
 
 
+def test_nothing_is_keyless(secure: SecureSystem) -> None:
+    assert secure.run_as("", "status", check=False).returncode == 4
+    assert secure.run_as("", "chat", "What is rbee?", check=False).returncode == 4
+
+
 def test_login_keeps_management_and_inference_keys_apart(secure: SecureSystem) -> None:
     inference_key = create_key(secure)
     secure.run_as("", "login", "--key-file", str(secure.data_dir / "operator.key"))
@@ -163,6 +168,17 @@ def test_ctrl_c_ends_an_answer_and_not_the_conversation(secure: SecureSystem) ->
         terminal.write("\x04")
         assert terminal.process.wait(10) == 0
     secure.run("model", "remove", "slow", "--yes")
+
+
+def test_operators_key_is_shown_once_and_kept_private(secure: SecureSystem) -> None:
+    key, file = secure.operator_key, secure.data_dir / "operator.key"
+    assert secure.output.count(key) == 1
+    assert f'-H "Authorization: Bearer $(cat {file})"' in secure.output
+    assert file.stat().st_mode & 0o777 == 0o600
+    secure.stop()
+    secure.start()
+    assert key not in secure.output
+    assert secure.operator_key == key
 
 
 def create_key(secure: SecureSystem) -> str:

@@ -110,22 +110,6 @@ def test_stop_is_quick_and_whole_and_the_next_start_is_quicker(system: System) -
     assert "tables" not in system.output
 
 
-def test_business_shows_the_key_once_and_keeps_it_private() -> None:
-    with running(business=True, arguments=["--no-hive"]) as system:
-        first = system.output
-        key = system.operator_key
-        file = system.data_dir / "operator.key"
-        assert first.count(key) == 1
-        assert file.stat().st_mode & 0o777 == 0o600
-        assert f'-H "Authorization: Bearer $(cat {file})"' in first
-        assert httpx.get(f"{system.url}/api/v1/status").status_code == 401
-        assert system.run_json("status")["hives"] == []
-        system.stop()
-        system.start()
-        assert key not in system.output
-        assert system.operator_key == key
-
-
 def start_another(system: System, *, port: int, data_dir: Path) -> subprocess.CompletedProcess[str]:
     command = [*rbee(), "up", "--port", str(port), "--data-dir", str(data_dir)]
     return subprocess.run(
