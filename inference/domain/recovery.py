@@ -76,7 +76,7 @@ class Recovery:
             self._has_served = True
 
     async def _restore(self) -> None:
-        began = time.monotonic()
+        began, had_served = time.monotonic(), self._has_served
         try:
             await self._restore_acls()
             day_start_ms = await self._day_start_ms()
@@ -87,7 +87,7 @@ class Recovery:
             _log.warning("the counters cannot be restored yet: %s", type(error).__name__)
             self._pipe.send("DEL", LOCK_KEY)
             return
-        if self._has_served:
+        if had_served:
             await asyncio.sleep(GATHER_S - (time.monotonic() - began))
         epoch = f"{time.time_ns() // 1_000_000}-{self._reserver.queen}"
         await self._pipe.call("SET", EPOCH_KEY, epoch, "NX")
@@ -96,7 +96,8 @@ class Recovery:
             known := await self._pipe.call("GET", EPOCH_KEY)
         ) is not None:  # another queen may have been first
             await self._adopt(known.decode())
-        _log.warning("counters restored, %.1f s after they were missed", time.monotonic() - began)
+        level = logging.WARNING if had_served else logging.INFO
+        _log.log(level, "the counters are there, %.1f s after they were missed", time.monotonic() - began)
 
     async def _day_start_ms(self) -> int:
         """By Redis's clock, as the counters have it."""
