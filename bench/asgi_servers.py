@@ -11,22 +11,21 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
+from typing import Any
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from bench import entrants  # noqa: E402
+from bench import entrant  # noqa: E402
 from tests.system import free_port  # noqa: E402
 
 ROUNDS = 5
 SECONDS = 3
-ANSWER = json.dumps({"object": "chat.completion", "content": "x" * 1400}).encode()
+ANSWER = json.dumps({"object": "chat.completion", "content": "token " * 233}).encode()
 EVENT = b"data: " + json.dumps({"choices": [{"delta": {"content": "token "}}]}).encode() + b"\n\n"
 
 SERVERS = {
@@ -40,7 +39,7 @@ SERVERS = {
 }  # fmt: skip
 
 
-async def application(scope, receive, send) -> None:
+async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         return
     body = (await receive())["body"]
@@ -60,17 +59,13 @@ async def application(scope, receive, send) -> None:
     for _ in range(100):
         await asyncio.sleep(0.005)
         await send({"type": "http.response.body", "body": EVENT, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
 def main() -> None:
     console = Console(width=120)
-    python = entrants.TOOLS / "bin" / "python"
-    if not python.exists():
-        entrants.install([sys.executable, "-m", "venv", str(entrants.TOOLS)], "the environment of the peers")
-    uv = str(Path(sys.executable).with_name("uv"))
     servers = ["uvicorn", "uvloop", "httptools", "granian", "hypercorn", "daphne", "rich", "psutil", "httpx"]
-    entrants.install([uv, "pip", "install", "-q", "--python", str(python), *servers], "the servers")
+    entrant.install_python("the servers", *servers)
     figures: dict[str, dict[str, list[float]]] = {}
     for number in range(ROUNDS):
         for name, command in SERVERS.items():
@@ -91,42 +86,33 @@ def measure(command: list[str]) -> dict[str, float]:
     port = free_port()
     address = f"127.0.0.1:{port}" if command[-1] == "--bind" else str(port)
     server = subprocess.Popen(
-        [str(entrants.TOOLS / "bin" / command[0]), *command[1:], address],
+        [str(entrant.TOOLS / "bin" / command[0]), *command[1:], address],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    process = psutil.Process(server.pid)
     try:
-        entrants.wait(lambda: entrants.answers(f"http://127.0.0.1:{port}/"), "the server to answer")
+        entrant.wait(lambda: entrant.answers(f"http://127.0.0.1:{port}/"), "the server to answer")
         whole = load(port, stream=False, concurrency=16)
-        before = cpu_s(process)
+        before = entrant.cpu_s(entrant.tree(server.pid))
         requests = load(port, stream=False, concurrency=16)["requests"]
-        per_request = (cpu_s(process) - before) * 1e6 / max(1, requests)
-        before = cpu_s(process)
+        per_request = (entrant.cpu_s(entrant.tree(server.pid)) - before) * 1e6 / max(1, requests)
+        before = entrant.cpu_s(entrant.tree(server.pid))
         chunks = load(port, stream=True, concurrency=32)["chunks"]
-        per_chunk = (cpu_s(process) - before) * 1e6 / max(1, chunks)
+        per_chunk = (entrant.cpu_s(entrant.tree(server.pid)) - before) * 1e6 / max(1, chunks)
         return {"request": per_request, "chunk": per_chunk} if whole["requests"] else {}
     finally:
-        for victim in [*process.children(recursive=True), process]:
-            victim.kill()
-        server.wait(10)
-        time.sleep(0.2)
+        entrant.end(server)
 
 
 def load(port: int, *, stream: bool, concurrency: int) -> dict[str, int]:
     job = {"host": "127.0.0.1", "port": port, "path": "/", "headers": {}, "model": "m", "stream": stream,
-           "concurrency": concurrency, "seconds": SECONDS}  # fmt: skip
+           "tokens": 100 if stream else 233, "concurrency": concurrency, "seconds": SECONDS}  # fmt: skip
     command = [sys.executable, str(ROOT / "bench" / "load.py"), json.dumps(job)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def cpu_s(process: psutil.Process) -> float:
-    total = 0.0
-    for one in [process, *process.children(recursive=True)]:
-        times = one.cpu_times()
-        total += times.user + times.system
-    return total
+    done: dict[str, int] = json.loads(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    )
+    return done
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ class Goal:
 
 
 GOALS = [
-    Goal("CPU per request", "cpu_us_per_request", "whole c16", "LiteLLM proxy", 0.10, 0.04),
-    Goal("CPU per streamed token", "cpu_us_per_chunk", "stream c32", "LiteLLM proxy", 0.08, 0.04),
-    Goal("CPU per streamed token", "cpu_us_per_chunk", "stream c32", "Portkey gateway", 0.6, 0.33),
-    Goal("memory per open stream", "kib_per_open_stream", "open", "LiteLLM proxy", 0.05, 0.05),
-    Goal("first token p50", "added_first_p50_ms", "stream c8", "LiteLLM proxy", 0.5, 0.3),
+    Goal("CPU per request", "cpu_us_per_request", "whole c16", "LiteLLM", 0.10, 0.04),
+    Goal("CPU per streamed token", "cpu_us_per_chunk", "stream c32", "LiteLLM", 0.08, 0.04),
+    Goal("CPU per streamed token", "cpu_us_per_chunk", "stream c32", "Portkey", 0.6, 0.33),
+    Goal("memory per open stream", "kib_per_open_stream", "open", "LiteLLM", 0.05, 0.05),
+    Goal("added first token p50", "added_first_p50_ms", "stream 4/s", "LiteLLM", 0.5, 0.3),
+    Goal("added first token p99", "added_first_p99_ms", "stream 4/s", "LiteLLM", 0.5, 0.3),
 ]

@@ -1,7 +1,7 @@
 """The upstream that LiteLLM and Portkey are given: an OpenAI server that costs next to nothing.
 
-`python bench/upstream.py PORT` answers /v1/chat/completions: 32 tokens at once, or when streamed 100 tokens with 5 ms
-between them. The echo engine behind rbee's hive produces the same.
+`python bench/upstream.py PORT` answers /v1/chat/completions: 32 tokens at once, or when streamed 100 tokens, 5 ms before
+each; under /slow/v1 200 ms. The echo engine behind rbee's hive keeps the same pace, first token included.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import time
 
 WHOLE_TOKENS = 32
 STREAM_TOKENS = 100
-STREAM_DELAY_S = 0.005
+PACE_S = 0.005
+SLOW_PACE_S = 0.2
 USAGE = {"prompt_tokens": 20, "completion_tokens": WHOLE_TOKENS, "total_tokens": 20 + WHOLE_TOKENS}
 
 
@@ -23,7 +23,7 @@ def whole_answer() -> bytes:
         {
             "id": "chatcmpl-bench",
             "object": "chat.completion",
-            "created": int(time.time()),
+            "created": 1700000000,
             "model": "gpt-4o-mini",
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
             "usage": USAGE,
@@ -48,7 +48,7 @@ def event(delta: dict[str, str], finish: str | None = None) -> bytes:
 
 WHOLE = whole_answer()
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-FIRST = event({"role": "assistant", "content": ""})
+FIRST = event({"role": "assistant", "content": "token "})
 TOKEN = event({"content": "token "})
 LAST = event({}, "stop") + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
@@ -59,7 +59,7 @@ async def serve_connection(reader: asyncio.StreamReader, writer: asyncio.StreamW
             head = await reader.readuntil(b"\r\n\r\n")
             body = await read_body(reader, head.lower())
             if b'"stream":true' in body.replace(b" ", b""):
-                await stream(writer)
+                await stream(writer, SLOW_PACE_S if b"/slow/" in head.split(b"\r\n", 1)[0] else PACE_S)
             else:
                 writer.write(WHOLE)
     except (asyncio.IncompleteReadError, ConnectionError):
@@ -81,11 +81,14 @@ async def read_body(reader: asyncio.StreamReader, head: bytes) -> bytes:
     return b"".join(pieces)
 
 
-async def stream(writer: asyncio.StreamWriter) -> None:
-    writer.write(STREAM_HEAD + FIRST)
-    for _ in range(STREAM_TOKENS):
-        await asyncio.sleep(STREAM_DELAY_S)
-        writer.write(TOKEN)
+async def stream(writer: asyncio.StreamWriter, pace_s: float) -> None:
+    """By the clock, so that one late token makes no later one late."""
+    now = asyncio.get_running_loop().time
+    began = now()
+    writer.write(STREAM_HEAD)
+    for number in range(STREAM_TOKENS):
+        await asyncio.sleep(began + (number + 1) * pace_s - now())
+        writer.write(TOKEN if number else FIRST)
     writer.write(LAST)
     await writer.drain()
 
