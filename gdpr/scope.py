@@ -2,7 +2,7 @@
 
 `tenant_tx` names one tenant, `colony_tx` takes the role that sees all. Both hold for one transaction, in the database by
 row-level security and in Python by managers that refuse to query outside of them. Both are synchronous: Django has no
-asynchronous transactions, so asynchronous code calls a function that uses them through `sync_to_async`.
+asynchronous transactions, so asynchronous code calls a function that uses them through `gdpr.threads.in_thread`.
 
     OutsideScope            a query on a tenant's table outside of both
     ScopeError              tenant_tx of another tenant inside a tenant_tx

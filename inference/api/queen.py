@@ -12,12 +12,12 @@ from typing import Final, Protocol
 from uuid import UUID
 
 import redis.asyncio
-from asgiref.sync import sync_to_async
 
 from billing.domain.fence import fence
 from billing.domain.price_book import PriceBook
 from billing.domain.quantities import tokens_used_since
 from gdpr.pool import Pool, make_pool
+from gdpr.threads import in_thread
 from inference.api.authentication import Authentication
 from inference.api.delivery import Deliveries
 from inference.api.gatherer import Gatherer
@@ -72,7 +72,7 @@ class Queen:
         self.recovery = Recovery(
             self.pipe,
             self.reserver,
-            restore_acls=sync_to_async(restore_hive_acls),
+            restore_acls=in_thread(restore_hive_acls),
             used_since=self._used_since,
         )
         self.prices = PriceBook(self.pool)
@@ -175,7 +175,7 @@ class Queen:
 
 
 async def load_hives() -> Mapping[str, HiveInfo]:
-    hives = await sync_to_async(joined_hives)()
+    hives = await in_thread(joined_hives)()
     return {
         hive.id.hex: HiveInfo(
             id=hive.id.hex, name=hive.name, prefix=hive.prefix, region=hive.region, labels=hive.labels

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import psycopg
-from asgiref.sync import sync_to_async
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.db import Error as DatabaseError
@@ -24,6 +23,7 @@ from psycopg_pool import PoolTimeout
 from billing.domain.fence import fenced_tasks
 from billing.domain.price_book import PriceBook, PricesDown
 from billing.domain.settlement import Settlement
+from gdpr.threads import in_thread
 from hive_agent import protocol
 from hive_agent.protocol import Outcome, Receipt, RefusedReceipt, SignedReceipt
 from inference.api import errors
@@ -58,7 +58,7 @@ class HiveCredentials:
         known = self._known.get(mac)
         if known is not None and known[1] > time.monotonic():
             return known[0]
-        hive = await sync_to_async(hive_by_credential)(credential)
+        hive = await in_thread(hive_by_credential)(credential)
         if hive is None:
             self._known.pop(mac, None)
             return None

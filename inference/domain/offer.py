@@ -7,8 +7,8 @@ import logging
 from typing import Final
 
 import msgspec
-from asgiref.sync import sync_to_async
 
+from gdpr.threads import in_thread
 from inference.domain.catalog import models_in_catalog
 from inference.enums import Capability
 from inference.models import Model
@@ -49,7 +49,7 @@ class Offer:
     async def load(self) -> None:
         """Keeps what is known while the database does not answer."""
         try:
-            models = await sync_to_async(models_in_catalog)()
+            models = await in_thread(models_in_catalog)()
         except Exception as error:  # noqa: BLE001 - whatever keeps it from answering
             _log.warning("the catalog could not be read, it stays as it was: %s", type(error).__name__)
             return

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import rhai_py
-from asgiref.sync import sync_to_async
 
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx
+from gdpr.threads import in_thread
 from inference.domain import policies
 from inference.domain.errors import InvalidInput
 from inference.models import PolicyVersion
@@ -97,7 +97,7 @@ class Policies:
     async def _load_active(self) -> None:
         """Keeps what is in force while the database does not answer."""
         try:
-            versions = await sync_to_async(policies.active_policies)()
+            versions = await in_thread(policies.active_policies)()
         except Exception as error:  # noqa: BLE001 - whatever keeps it from answering
             _log.warning("policies could not be read, those in force stay: %s", type(error).__name__)
             return
@@ -200,7 +200,7 @@ def _compiled(source: str, owner: str = "operator") -> Policy:
 async def _import(source: str) -> None:
     """Kept as a version, so that decisions can be traced to it; a database that is away costs only that."""
     try:
-        await sync_to_async(policies.import_file)(source, actor=Actor.system("scheduler-file"))
+        await in_thread(policies.import_file)(source, actor=Actor.system("scheduler-file"))
     except Exception as error:  # noqa: BLE001 - it is in force all the same
         _log.warning("the scheduler file was not kept as a version: %s", type(error).__name__)
 
@@ -208,7 +208,7 @@ async def _import(source: str) -> None:
 async def _last_imported() -> Policy | None:
     """The newest version of the file that compiles."""
     try:
-        source = await sync_to_async(_newest_file_source)()
+        source = await in_thread(_newest_file_source)()
         return _compiled(source) if source is not None else None
     except Exception as error:  # noqa: BLE001 - then nothing is known to be good
         _log.error("no earlier version of the scheduler file is to be had: %s", type(error).__name__)
