@@ -43,9 +43,10 @@ Push = Callable[[str, bytes], Awaitable[None]]  # key below the hive's prefix, m
 
 
 class CeleryProcess:
-    def __init__(self, folder: Folder, push: Push) -> None:
+    def __init__(self, folder: Folder, push: Push, on_change: Callable[[], None]) -> None:
         self.folder = folder
         self.push = push
+        self.on_change = on_change
         self.state_file = SharedFile(folder.runner, RunnerState)
         self.process: asyncio.subprocess.Process | None = None
         self.is_stopping = False
@@ -60,6 +61,12 @@ class CeleryProcess:
         if state.pid != self.process.pid or clock.now_ms() - state.at_ms > SILENT_S * 1000:
             return None
         return state
+
+    @property
+    def is_serving(self) -> bool:
+        """Messages come through: the first thing that it is given is a probe."""
+        state = self.state
+        return state is not None and state.probe != ""
 
     @property
     def epoch(self) -> int:
@@ -127,11 +134,15 @@ class CeleryProcess:
         """Why it has to be started again."""
         assert self.process is not None
         began = last_alive = time.monotonic()
+        was_serving = False
         probing = asyncio.create_task(self._probe(), name="probe")
         try:
             while True:
                 await asyncio.sleep(POLL_S)
                 now = time.monotonic()
+                if was_serving != self.is_serving:
+                    was_serving = not was_serving
+                    self.on_change()
                 if self.process.returncode is not None:
                     return f"it ended with status {self.process.returncode}"
                 if self.state is not None:

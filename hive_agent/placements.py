@@ -57,7 +57,7 @@ class Workers:
         state = self.celery.state
         gauges = state.workers if state else {}
         return [
-            worker.report(gauges.get(worker_id, IDLE), all_devices, is_served=state is not None)
+            worker.report(gauges.get(worker_id, IDLE), all_devices, is_served=self.celery.is_serving)
             for worker_id, worker in self.workers.items()
         ]
 
