@@ -201,6 +201,9 @@ class CompletionRequest(TextRequest, kw_only=True):
             raise invalid(
                 "'prompt' must be a text, or a list of texts, of tokens or of lists of tokens.", "prompt"
             )
+        prompts = self.prompt if isinstance(self.prompt, list) else [self.prompt]
+        if any(prompt in ("", []) for prompt in prompts):
+            raise invalid("'prompt' must not be empty.", "prompt")
         if self.best_of is not None and self.best_of < (self.n or 1):
             raise invalid("'best_of' must be at least 'n'.", "best_of")
         if self.best_of is not None and self.best_of > 1 and self.stream:
