@@ -45,7 +45,7 @@ check: $(INSTALLED) ## Style, types, import contracts, privacy classes, migratio
 
 test: $(INSTALLED) ## Every test that needs no other environment; ARGS="-k name" passes options
 	@$(BIN)/python -m rbee_cli.up.binaries
-	@$(BIN)/pytest -m "not engines" $(ARGS)
+	@$(BIN)/pytest -m "not engines" --numprocesses 2 --dist loadfile $(ARGS)
 
 test-engines: $(INSTALLED) ## Engines that need environments of their own (made on the way)
 	@$(BIN)/python -m rbee_cli.up.binaries

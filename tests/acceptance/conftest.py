@@ -19,6 +19,15 @@ def business() -> Iterator[System]:
         yield system
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):  # one of several processes of a run
+        session.config.workeroutput["figures"] = figures.figures
+
+
+def pytest_testnodedown(node: object) -> None:
+    figures.figures |= getattr(node, "workeroutput", {}).get("figures", {})
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not figures.figures:
         return
