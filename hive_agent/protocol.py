@@ -161,6 +161,7 @@ class WorkerReport(Message, frozen=True):
     uptime_s: int
     pid: int
     error: str = ""  # why the last start failed
+    progress: str = ""  # what a start is at, such as a download
 
 
 class Heartbeat(Message, frozen=True):

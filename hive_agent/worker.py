@@ -32,7 +32,8 @@ class Worker:
         self.folder = folder
         self.on_change = on_change
         self.status = WorkerStatus.LOADING
-        self.note = ""
+        self.error = ""
+        self.progress = ""
         self.process: EngineProcess | None = None
         self.health: Health | None = None
         self.capacity = 0
@@ -94,7 +95,8 @@ class Worker:
             ttft_ms=gauges.ttft_ms,
             uptime_s=int(time.monotonic() - self.ready_at) if self.ready_at else 0,
             pid=pid,
-            error=self.note,
+            error=self.error,
+            progress=self.progress,
         )
 
     def _devices(self, all_devices: list[DeviceReport]) -> list[int]:
@@ -133,11 +135,11 @@ class Worker:
         finally:
             await self.process.stop()
 
-    def _say(self, note: str) -> None:
+    def _say(self, progress: str) -> None:
         """From any thread."""
-        self.note = note
+        self.error, self.progress = "", progress
 
-    def _become(self, status: WorkerStatus, note: str = "") -> None:
+    def _become(self, status: WorkerStatus, error: str = "") -> None:
         self.status = status
-        self.note = note
+        self.error, self.progress = error, ""
         self.on_change()

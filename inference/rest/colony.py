@@ -18,7 +18,9 @@ from inference.domain.hives import joined_hives
 from inference.enums import Capability, HiveState
 from inference.models import Hive, Model, Worker
 
-WORKER_FIELDS = ("status", "in_flight", "queue_depth", "capacity", "vram_mib", "ttft_ms", "uptime_s", "error")
+WORKER_FIELDS = (
+    "status", "in_flight", "queue_depth", "capacity", "vram_mib", "ttft_ms", "uptime_s", "error", "progress",
+)  # fmt: skip
 
 
 class Colony:

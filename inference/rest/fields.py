@@ -72,6 +72,7 @@ class WorkerOut(serializers.Serializer[Any]):
     ttft_ms = serializers.IntegerField()
     uptime_s = serializers.IntegerField()
     error = serializers.CharField(allow_blank=True)
+    progress = serializers.CharField(allow_blank=True)
 
 
 class ModelOut(serializers.Serializer[Any]):

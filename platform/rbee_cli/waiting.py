@@ -11,9 +11,7 @@ from rbee_cli.errors import CliError
 from rbee_cli.output import Output
 
 POLL_EVERY_S = 0.5
-FAILED_FOR_S = (
-    6.0  # an engine that fails to start is tried again; with the same error for this long it has failed
-)
+FAILED_FOR_S = 6.0  # an engine that fails to start is tried again; the same error after this long is final
 
 
 def wait_for_model(
@@ -23,20 +21,23 @@ def wait_for_model(
     is not ready in time."""
     began = time.monotonic()
     said: dict[str, str] = {}
-    failing_since: dict[str, float] = {}
+    failing_since: dict[tuple[str, str], float] = {}
     while True:
         found: dict[str, Any] = queen.get(f"/api/v1/models/{quote(model, safe='')}")
         states = {hive: state_on(found, hive) for hive in hives}
-        for hive, (status, error) in states.items():
-            line = f"{status}: {error}" if error else status
+        for hive, (status, error, progress) in states.items():
+            note = error or progress
+            line = f"{status}: {note}" if note else status
             if said.get(hive) != line:
                 said[hive] = line
                 output.say(f"  {hive}: {line} ({time.monotonic() - began:.0f} s)")
-            if not error:
-                failing_since.pop(hive, None)
-            elif time.monotonic() - failing_since.setdefault(hive, time.monotonic()) > FAILED_FOR_S:
+            if (
+                error
+                and time.monotonic() - failing_since.setdefault((hive, error), time.monotonic())
+                > FAILED_FOR_S
+            ):
                 raise CliError(f"{model} did not start on {hive}: {error}")
-        waiting = [hive for hive, (status, _) in states.items() if status != "ready"]
+        waiting = [hive for hive, (status, *_) in states.items() if status != "ready"]
         if not waiting:
             return found
         if time.monotonic() - began > timeout_s:
@@ -47,12 +48,13 @@ def wait_for_model(
         time.sleep(POLL_EVERY_S)
 
 
-def state_on(model: dict[str, Any], hive: str) -> tuple[str, str]:
-    """What its worker there is at, and why it failed last."""
+def state_on(model: dict[str, Any], hive: str) -> tuple[str, str, str]:
+    """The status of its worker there, why its last start failed, and what its start is at."""
     workers = [worker for worker in model["workers"] if worker["hive"].lower() == hive.lower()]
     if not workers:
-        return "removed", "it was taken off that hive"
+        return "removed", "it was taken off that hive", ""
     if any(worker["status"] == "ready" for worker in workers):
-        return "ready", ""
-    status, error = str(workers[0]["status"]), str(workers[0]["error"] or "")
-    return "waiting for the hive" if status == "available" else status, error
+        return "ready", "", ""
+    worker = workers[0]
+    status = "waiting for the hive" if worker["status"] == "available" else str(worker["status"])
+    return status, str(worker["error"] or ""), str(worker.get("progress") or "")

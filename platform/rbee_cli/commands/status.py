@@ -73,5 +73,5 @@ def summary(devices: list[dict[str, Any]]) -> str:
 
 
 def worker_status(worker: dict[str, Any]) -> str:
-    error = worker.get("error")
-    return f"{worker.get('status')}: {error}" if error else str(worker.get("status"))
+    note = worker.get("error") or worker.get("progress")
+    return f"{worker.get('status')}: {note}" if note else str(worker.get("status"))
