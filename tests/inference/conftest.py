@@ -10,13 +10,16 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils.timezone import now
 
+from gdpr.ids import uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx
 from inference.domain.bootstrap import prepare_colony
-from inference.models import Hive, Model, Worker
+from inference.models import Hive, Model, Policy, PolicyVersion, Worker
 from tenants.domain.keys import issue_api_key
 from tenants.models import Project
 from tests.factories.tenants import TESTER
+
+_began = uuid7()
 
 
 class Api:
@@ -46,8 +49,13 @@ def mode(db: None, redis_url: str) -> Iterator[Callable[[str], Project]]:
         for left_over in (Hive, Model):  # of tests that commit
             left_over.objects.filter(removed_at=None).update(removed_at=now())
         Worker.objects.all().delete()
+        with colony_tx("tests"):
+            PolicyVersion.objects.all().delete()
+            Policy.objects.all().delete()
         return prepare_colony()
 
+    global _began
+    _began = uuid7()
     yield choose
     django_settings.RBEE = before
 
@@ -66,8 +74,7 @@ def operator(mode: Callable[[str], Project]) -> Api:
 
 
 def audit_events(prefix: str) -> list[str]:
-    """Oldest first."""
+    """Of this test, oldest first: entries of tests that committed stay for ever."""
     with colony_tx("tests"):
-        return list(
-            AuditEntry.objects.filter(event__startswith=prefix).order_by("id").values_list("event", flat=True)
-        )
+        entries = AuditEntry.objects.filter(event__startswith=prefix, id__gt=_began)
+        return list(entries.order_by("id").values_list("event", flat=True))

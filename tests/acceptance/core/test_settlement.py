@@ -129,7 +129,8 @@ def test_books_equal_the_engines_whatever_dies(colony: tuple[System, str]) -> No
     outcomes = Counter(str(event["outcome"]) for event in events.values())
     assert outcomes["completed"] > total / 4
     assert outcomes["client_cancelled"] > 0
-    assert outcomes["worker_failed"] + outcomes["platform_failed"] > 0
+    if kills >= 20:  # fewer may all hit an idle moment
+        assert outcomes["worker_failed"] + outcomes["platform_failed"] > 0
 
 
 def test_an_unbooked_task_is_noticed(colony: tuple[System, str]) -> None:
