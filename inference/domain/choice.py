@@ -44,7 +44,11 @@ class Choice:
             if worker.hive_id not in tried_hives and may_serve(worker, self._caller)
         ]
         if not offered:
-            raise NoWorkers(self._model, is_loading=self._colony.is_loading(self._model))
+            raise NoWorkers(
+                self._model,
+                is_loading=self._colony.is_loading(self._model),
+                is_busy=self._colony.is_busy(self._model),
+            )
         worker, self.decision = route(
             self._policies, self._caller.tenant_id, self._record, self._model, offered
         )

@@ -155,6 +155,13 @@ class Colony:
             for hive, worker in self._by_model.get(model, ())
         )
 
+    def is_busy(self, model: str) -> bool:
+        """Somebody serves it, and has as many tasks as it takes at once."""
+        return any(
+            worker.status == WorkerStatus.READY and worker.in_flight >= worker.capacity and not hive.is_silent
+            for hive, worker in self._by_model.get(model, ())
+        )
+
     async def _poll(self) -> None:
         while True:
             await asyncio.sleep(POLL_INTERVAL_S)

@@ -63,12 +63,13 @@ class Rejected(Refused):
 
 
 class NoWorkers(Refused):
-    def __init__(self, model: str, *, is_loading: bool = False) -> None:
-        message = (
-            f"The model '{model}' is being loaded; try again in a moment."
-            if is_loading
-            else f"No worker is available for the model '{model}'."
-        )
+    def __init__(self, model: str, *, is_loading: bool = False, is_busy: bool = False) -> None:
+        if is_loading:
+            message = f"The model '{model}' is being loaded; try again in a moment."
+        elif is_busy:
+            message = f"All workers for the model '{model}' are busy; try again in a moment."
+        else:
+            message = f"No worker is available for the model '{model}'."
         super().__init__(
             message,
             status=503,
