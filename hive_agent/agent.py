@@ -19,6 +19,7 @@ from hive_agent import redis_client
 from hive_agent.celery_process import CeleryProcess
 from hive_agent.control import follow_control
 from hive_agent.credentials import load_credentials, load_signing_key
+from hive_agent.ending import cancel_all
 from hive_agent.errors import HiveError
 from hive_agent.folder import Folder
 from hive_agent.heartbeat import Heart
@@ -77,9 +78,7 @@ class Agent:
         finally:
             self.celery.kill()
             self.workers.kill()
-            for task in [*tasks, stopping]:
-                task.cancel()
-            await asyncio.gather(*tasks, stopping, return_exceptions=True)
+            await cancel_all([*tasks, stopping])
             await self.workers.stop()
             await self.queen.close()
             await self.redis.aclose()
@@ -89,8 +88,7 @@ class Agent:
         draining = _named(self._drain(), "drain")
         quitting = _named(self._until_signal(), "second signal")
         await asyncio.wait([draining, quitting], return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, quitting):
-            task.cancel()
+        await cancel_all([draining, quitting])
 
     async def _drain(self) -> None:
         log.info("draining")

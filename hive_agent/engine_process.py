@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import secrets
+import signal
 import socket
 from pathlib import Path
 
@@ -23,7 +24,6 @@ LOAD_POLL_S = 0.05
 WATCH_INTERVAL_S = 2.0
 SILENT_CHECKS = 3
 LOAD_TIMEOUT_S = 1800.0
-STOP_TIMEOUT_S = 2.0
 KEPT_OUTPUT_BYTES = 4000
 
 _ports_in_use: set[int] = set()
@@ -94,19 +94,14 @@ class EngineProcess:
             self.reading.cancel()
         if self.process is None or self.process.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            self.process.terminate()
-        try:
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self.process.wait()
-        except TimeoutError:
-            self.kill()
-            await self.process.wait()
+        self.kill()
+        await self.process.wait()
 
     def kill(self) -> None:
+        """It, and what it started. It keeps nothing that would have to be saved."""
         if self.process is not None and self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
-                self.process.kill()
+                os.killpg(self.process.pid, signal.SIGKILL)
 
     async def _healthy(self) -> Health:
         assert self.process is not None

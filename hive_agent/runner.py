@@ -27,6 +27,7 @@ from hive_agent.answer import WORKER_ERROR, Answer, Ended
 from hive_agent.cancellations import Cancellations
 from hive_agent.control import follow_control
 from hive_agent.credentials import Credentials
+from hive_agent.ending import cancel_all
 from hive_agent.engine_client import EngineClient
 from hive_agent.engines import load_engine
 from hive_agent.folder import Folder
@@ -136,9 +137,7 @@ class Runner:
         while self.jobs:  # noqa: ASYNC110 -- once in the life of the process
             await asyncio.sleep(0.01)
         await self.writer.flush()
-        for task in self.background:
-            task.cancel()
-        await asyncio.gather(*self.background, return_exceptions=True)
+        await cancel_all(self.background)
         await self.writer.stop()
         await self.spool.stop()
         await self.engines.close()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
 
 from hive_agent import devices
+from hive_agent.ending import cancel_all
 from hive_agent.engine_process import EngineProcess
 from hive_agent.engines import load_engine
 from hive_agent.engines.base import Health
@@ -49,9 +49,7 @@ class Worker:
         await self.stop()
 
     async def stop(self) -> None:
-        self.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.task
+        await cancel_all([self.task])
 
     def kill(self) -> None:
         if self.process is not None:

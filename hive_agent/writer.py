@@ -18,6 +18,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from hive_agent.ending import cancel_all
 from hive_agent.protocol import FRAMES_FIELD, Frame, out_stream
 from hive_agent.redis_client import execute
 
@@ -51,9 +52,7 @@ class FrameWriter:
         await asyncio.gather(*(stream.flush() for stream in list(self.streams.values())))
 
     async def stop(self) -> None:
-        for stream in self.streams.values():
-            stream.task.cancel()
-        await asyncio.gather(*(stream.task for stream in self.streams.values()), return_exceptions=True)
+        await cancel_all([stream.task for stream in self.streams.values()])
 
 
 class _OutStream:
