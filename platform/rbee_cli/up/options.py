@@ -51,6 +51,11 @@ class UpOptions:
         return self.host in {"0.0.0.0", "::"}
 
     @property
+    def is_in_clear(self) -> bool:
+        """Other machines can reach it, and whoever is on the way can read along."""
+        return not self.is_loopback and self.tls_cert is None
+
+    @property
     def local_url(self) -> str:
         return f"{self.scheme}://{self.local_host}:{self.port}"
 

@@ -46,6 +46,11 @@ def _show_business(screen: Screen, options: UpOptions, folders: Folders, new_key
     file = operator_key.path(folders)
     if new_key:
         screen.always(f"\nThe operator's key, shown this once and kept in {file}:\n\n  {new_key}")
+    if options.is_in_clear:
+        screen.always(
+            f"\nKeys that reach {options.host} from other machines travel unencrypted:"
+            " give --tls-cert and --tls-key, or put a proxy with TLS in front."
+        )
     queen = f" --queen-url {options.local_url}"
     screen.say("\nGive a customer a key:\n")
     if _trust(options):

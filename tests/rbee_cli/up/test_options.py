@@ -1,8 +1,12 @@
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from rbee_cli.up.folders import Folders
 from rbee_cli.up.options import UpOptions
+from rbee_cli.up.screen import Screen
+from rbee_cli.up.welcome import welcome
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +40,13 @@ def test_others_are_told_an_address_that_leads_here(monkeypatch: pytest.MonkeyPa
 def test_certificate_names_the_host_that_is_called() -> None:
     options = UpOptions(Path("/data"), host="0.0.0.0", tls_cert=Path("cert.pem"), tls_name="api.example.com")
     assert options.local_url == options.public_url == "https://api.example.com:7833"
+
+
+def test_operator_is_told_of_keys_in_clear(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folders = Folders(tmp_path)
+    for options, told in [
+        (UpOptions(tmp_path, business=True), False),
+        (UpOptions(tmp_path, business=True, host="0.0.0.0"), True),
+    ]:
+        welcome(Screen(Console(width=200)), options, folders, 1.0, None)
+        assert ("unencrypted" in capsys.readouterr().out) is told
