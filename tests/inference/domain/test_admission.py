@@ -69,7 +69,17 @@ def test_tenant_is_asked_after_the_operator_and_cannot_overrule() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    ["true", "false", "1", "none", "task", "customer.tire", "throw 1", "loop {}", 'reject("no", "wh" + "at")'],
+    [
+        "true",
+        "false",
+        "1",
+        "none",
+        "task",
+        "customer.tire",
+        "throw 1",
+        "loop {}",
+        'reject("no", "wh" + "at")',
+    ],
 )
 def test_script_that_breaks_refuses(body: str) -> None:
     with pytest.raises(PolicyFailed) as caught:
