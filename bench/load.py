@@ -44,6 +44,8 @@ class Load:
             until = began + self.job["seconds"]
             await asyncio.gather(*(self._client(until) for _ in range(self.job["concurrency"])))
         took_s = time.perf_counter() - began
+        for connection in self.idle:
+            await connection.close()
         whole = sorted(result["whole_s"] for result in self.results)
         first = sorted(result["first_s"] for result in self.results)
         return {
@@ -88,7 +90,7 @@ class Load:
         except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             self.errors.append(f"{type(error).__name__}: {error}"[:200])
             if connection is not None:
-                connection.writer.close()
+                await connection.close()
             await asyncio.sleep(0.01)  # a gateway that refuses is not flooded
 
     def _note_first(self) -> None:
@@ -150,6 +152,13 @@ class Connection:
         if chunks != self.tokens or not data.rstrip().endswith(b"data: [DONE]"):
             raise Wrong(f"a stream with {chunks} of {self.tokens} tokens that ends with {data[-150:]!r}")
         return {"whole_s": whole_s, "first_s": first_s, "chunks": chunks}
+
+    async def close(self) -> None:
+        self.writer.close()
+        try:
+            await self.writer.wait_closed()
+        except OSError:
+            pass
 
     async def _rest(self, head: bytes) -> bytes:
         if b"chunked" in head:
