@@ -8,7 +8,7 @@ from typing import Final
 from billing.domain.settlement import Settlement, settle
 from gdpr.pool import Pool
 
-GATHER_S: Final = 0.03
+GATHER_S: Final = 0.045
 LARGEST_BATCH: Final = 500
 
 
