@@ -160,7 +160,7 @@ def test_ctrl_c_ends_an_answer_and_not_the_conversation(secure: SecureSystem) ->
     with Terminal(secure, "chat", "--model", "slow", "--api-key", create_key(secure)) as terminal:
         terminal.read_until("> ")
         terminal.write("count\n")
-        time.sleep(1.5)
+        terminal.read_until("countcount")
         terminal.write("\x03")
         assert "(ended)" in terminal.read_until("> ")
         terminal.write("/model rbee-mini\nWhat is rbee?\n")
