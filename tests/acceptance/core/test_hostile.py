@@ -51,7 +51,7 @@ HEADERS = [
 def test_malformed_bodies_and_headers_are_4xx_in_the_envelope(home: System) -> None:
     chance = random.Random(SEED)
     statuses: Counter[int] = Counter()
-    count = scaled(1500, least=150)
+    count = scaled(1700, least=150)
     with httpx.Client(base_url=home.url, timeout=60) as client:
         for _ in range(count):
             path = chance.choice(["/v1/chat/completions", "/v1/completions", "/openai/v1/chat/completions"])
