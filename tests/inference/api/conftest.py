@@ -174,7 +174,7 @@ class Colony:
         self.server.stop()
 
     @staticmethod
-    def wait_for(probe: Callable[[], Any], timeout_s: float = 10) -> Any:
+    def wait_for(probe: Callable[[], Any], timeout_s: float = 30) -> Any:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             if found := probe():

@@ -48,6 +48,7 @@ class SmallHive:
         self._models = models
         self._worker = worker
         self.running: dict[str, asyncio.Task[None]] = {}
+        self._cancelled: dict[str, str] = {}  # before they were claimed
         self._is_up = threading.Event()
         self._is_stopping = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -118,9 +119,13 @@ class SmallHive:
                     self._obey(protocol.decode_control(fields[protocol.CONTROL_FIELD]))
 
     def _obey(self, control: Control) -> None:
-        if control.kind == protocol.ControlKind.CANCEL and control.task in self.running:
+        if control.kind != protocol.ControlKind.CANCEL:
+            return
+        if control.task in self.running:
             self.stopped[control.task] = control.outcome
             self.running[control.task].cancel()
+        else:
+            self._cancelled[control.task] = control.outcome
 
     async def _claim(self) -> None:
         while not self._is_stopping:
@@ -133,6 +138,11 @@ class SmallHive:
                 body = protocol.decode_body(raw)
                 self.bodies.append(body)
                 self.running[task] = asyncio.create_task(self._answer(body))
+                # Not in its own `finally`: a task that is cancelled before its first step never gets there.
+                self.running[task].add_done_callback(lambda _, task=task: self.running.pop(task, None))
+                if (outcome := self._cancelled.pop(task, None)) is not None:
+                    self.stopped[task] = outcome
+                    self.running[task].cancel()
 
     async def _answer(self, body: TaskBody) -> None:
         send = Sender(self._redis, self._name(protocol.out_stream(body.queen)), body)
@@ -140,8 +150,6 @@ class SmallHive:
             await self._say(body, send)
         except asyncio.CancelledError:
             await send.end(Outcome.CLIENT_CANCELLED)
-        finally:
-            self.running.pop(body.task, None)
 
     async def _say(self, body: TaskBody, send: Sender) -> None:
         text = asked(body)
