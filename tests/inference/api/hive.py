@@ -123,9 +123,15 @@ class SmallHive:
             return
         if control.task in self.running:
             self.stopped[control.task] = control.outcome
-            self.running[control.task].cancel()
+            self._stop(control.task)
         else:
             self._cancelled[control.task] = control.outcome
+
+    def _stop(self, task: str) -> None:
+        """More than once: redis-py may take a cancellation for a lost connection and try again."""
+        if task in self.running:
+            self.running[task].cancel()
+            asyncio.get_running_loop().call_later(0.5, self._stop, task)
 
     async def _claim(self) -> None:
         while not self._is_stopping:
