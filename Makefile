@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CARGO_PATH := PATH="$(CURDIR)/$(BIN):$$PATH:$$HOME/.cargo/bin"
-PACKAGES := rbee rbee_cli hive_agent inference billing tenants gdpr
+PACKAGES := rbee rbee_cli rbee_policy hive_agent inference billing tenants gdpr
 RHAI := $(wildcard platform/rhai-py/src/*.rs) platform/rhai-py/Cargo.toml platform/rhai-py/Cargo.lock \
         platform/rhai-py/pyproject.toml
 say = sh -c 'if [ -t 1 ]; then printf "\033[1m%s\033[0m\n" "$$0"; else echo "$$0"; fi'

@@ -29,6 +29,20 @@ class VersionStatus(models.TextChoices):
     RETIRED = "retired"  # was in force
 
 
+class OnError(models.TextChoices):
+    """What it means that a policy's `route_task` breaks."""
+
+    REFUSE = "refuse"
+    LEAST_LOADED = "least_loaded"  # as if it had no opinion
+
+
+class DecisionOutcome(models.TextChoices):
+    ROUTED = "routed"
+    REJECTED = "rejected"  # by a script's reject()
+    NO_WORKERS = "no_workers"
+    POLICY_ERROR = "policy_error"
+
+
 class HiveState(models.TextChoices):
     ONLINE = "online"
     SILENT = "silent"  # gets no task

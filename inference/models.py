@@ -11,7 +11,7 @@ from django.utils.timezone import now
 
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
-from inference.enums import Capability, Engine, VersionStatus
+from inference.enums import Capability, DecisionOutcome, Engine, OnError, VersionStatus
 from tenants.models import Tenant
 
 
@@ -124,6 +124,9 @@ class Policy(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7)
     tenant = models.ForeignKey(Tenant, models.PROTECT, null=True, related_name="+")
+    on_error = models.CharField(  # what a broken route_task means; only an operator sets it
+        max_length=16, choices=OnError.choices, default=OnError.REFUSE
+    )
     created_at = models.DateTimeField(default=now)
 
     objects = TenantManager["Policy"]()
@@ -134,7 +137,7 @@ class Policy(models.Model):
         ]
 
     class Privacy:
-        none = ("created_at",)
+        none = ("on_error", "created_at")
         pseudonym = ("id", "tenant")
 
     def __str__(self) -> str:
@@ -149,11 +152,19 @@ class PolicyVersion(models.Model):
     policy = models.ForeignKey(Policy, models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
     source = models.TextField()
+    rules = models.TextField(
+        blank=True
+    )  # the YAML that `source` was made from; empty: it was written as Rhai
     sha256 = models.CharField(max_length=64)
+    comment = models.CharField(max_length=200, blank=True)
+    author = models.TextField(blank=True)  # an audit actor: kind:pseudonym
     origin = models.CharField(max_length=8)  # api, file
     status = models.CharField(max_length=8, choices=VersionStatus.choices, default=VersionStatus.DRAFT)
     created_at = models.DateTimeField(default=now)
     activated_at = models.DateTimeField(null=True)
+    vetted_at = models.DateTimeField(null=True)  # when it passed in a process of its own
+    disabled_at = models.DateTimeField(null=True)  # when it crashed one; it is never in force again
+    disabled_reason = models.CharField(max_length=200, blank=True)
 
     objects = TenantManager["PolicyVersion"]()
 
@@ -168,9 +179,60 @@ class PolicyVersion(models.Model):
         ]
 
     class Privacy:
-        none = ("number", "sha256", "origin", "status", "created_at", "activated_at")
-        pseudonym = ("id", "tenant", "policy")
-        content = ("source",)
+        none = ("number", "sha256", "origin", "status", "created_at", "activated_at", "vetted_at", "disabled_at",
+                "disabled_reason")  # fmt: skip
+        pseudonym = ("id", "tenant", "policy", "author")
+        content = ("source", "rules", "comment")
 
     def __str__(self) -> str:
         return f"version {self.number}"
+
+
+class ColonySnapshot(models.Model):
+    """The workers as scripts saw them, at most some seconds before the decisions that refer to it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    at = models.DateTimeField(default=now)
+    workers = models.JSONField()  # the fields of each
+
+    class Privacy:
+        none = ("id", "at")
+        content = ("workers",)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Decision(models.Model):
+    """Why a task went where it went, or was refused: what its scripts saw, never what was asked. Written in batches by
+    `inference.domain.decision_log`, kept for a limited time, and nothing about money depends on it."""
+
+    pk = models.CompositePrimaryKey("month", "task_id")
+    month = models.DateField()  # of `task_id`: the partition
+    task_id = models.UUIDField()
+    tenant = models.ForeignKey(Tenant, models.DO_NOTHING, db_constraint=False, related_name="+")
+    request_id = models.TextField()
+    at = models.DateTimeField()
+    outcome = models.TextField(choices=DecisionOutcome.choices)
+    code = models.TextField()  # of the refusal; empty when it was routed
+    task = models.JSONField()  # the fields that scripts saw
+    customer = models.JSONField()
+    operator_sha256 = models.TextField()
+    tenant_sha256 = models.TextField()  # empty: the tenant has no script
+    snapshot_id = models.UUIDField(null=True)
+    attempts = models.JSONField()  # for each: who was offered, who left the list and why
+    worker = models.TextField()  # the chosen one; empty when refused
+    micros = models.IntegerField()  # that the scripts took, all attempts together
+
+    objects = TenantManager["Decision"]()
+
+    class Meta:
+        ordering = ["-task_id"]
+
+    class Privacy:
+        none = ("month", "at", "outcome", "code", "operator_sha256", "tenant_sha256", "snapshot_id", "attempts",
+                "worker", "micros")  # fmt: skip
+        pseudonym = ("task_id", "tenant", "request_id", "task", "customer")
+
+    def __str__(self) -> str:
+        return str(self.task_id)

@@ -188,3 +188,39 @@ class ApiKey(models.Model):
     def is_usable(self, at: datetime | None = None) -> bool:
         at = at or timezone.now()
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
+
+
+class Alert(models.Model):
+    """Something that its owner has to see to: the tenant's, or the operator's when its tenant is null. What happens
+    again while it is open is counted, not repeated. Raised by `tenants.domain.alerts` only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True)
+    kind = models.SlugField()  # policy_error
+    object_ref = models.TextField()  # what it is about, as audit entries name it
+    message = models.TextField()
+    count = models.PositiveBigIntegerField(default=1)
+    first_at = models.DateTimeField(default=timezone.now)
+    last_at = models.DateTimeField(default=timezone.now)
+    closed_at = models.DateTimeField(null=True)
+
+    objects = TenantManager["Alert"]()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "kind", "object_ref"],
+                condition=models.Q(closed_at=None),
+                nulls_distinct=False,
+                name="tenants_alert_open",
+            )
+        ]
+
+    class Privacy:
+        none = ("kind", "count", "first_at", "last_at", "closed_at")
+        pseudonym = ("id", "tenant", "object_ref")
+        content = ("message",)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.object_ref}"

@@ -7,9 +7,7 @@ in force only while the file exists and therefore never active here.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import re
 from contextlib import AbstractContextManager
 from typing import NoReturn
 from uuid import UUID
@@ -22,23 +20,10 @@ from django.utils.timezone import now
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx, tenant_tx
 from inference.domain.errors import InvalidInput, NotFound
-from inference.domain.refusals import REJECTION_CODES
 from inference.enums import VersionStatus
 from inference.models import Policy, PolicyVersion
+from rbee_policy import language
 from tenants.domain.invalidation import announce_after_commit
-
-ENTRY_POINTS = {"should_admit": ("task", "customer"), "route_task": ("task", "workers")}
-
-# Comments and other texts are matched so that what stands in them is passed over.
-_REJECT_OR_NOISE = re.compile(
-    r"""//[^\n]* | /\*.*?(?:\*/|\Z)
-    | \breject\s*\(\s*"(?:[^"\\]|\\.)*"\s*,\s*"(?P<code>(?:[^"\\]|\\.)*)"\s*\)
-    | "(?:[^"\\]|\\.)*(?:"|\\?\Z) | `[^`]*(?:`|\Z)""",
-    re.VERBOSE | re.DOTALL,
-)
-
-# One engine for all scripts of this process: what was checked here is what runs.
-engine = rhai_py.Engine(aliases={"match": "switch"})
 
 
 class ActivePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,18 +37,9 @@ class ActivePolicy(msgspec.Struct, frozen=True, kw_only=True):
 def compile_policy(source: str) -> rhai_py.Script:
     """Raises InvalidInput with line and column, also for a script that defines nothing that rbee calls."""
     try:
-        script = engine.compile(source)
-    except rhai_py.RhaiError as error:
-        raise InvalidInput(_place(error), param="source", code="policy_invalid") from None
-    found = {name: arity for name, arity in script.functions if name in ENTRY_POINTS}
-    for name, arity in found.items():
-        if arity != len(ENTRY_POINTS[name]):
-            raise InvalidInput(f"write {_signature(name)}", param="source", code="policy_invalid")
-    _check_codes(source)
-    if not found:
-        wanted = " or ".join(_signature(name) for name in ENTRY_POINTS)
-        raise InvalidInput(f"a policy defines {wanted}", param="source", code="policy_invalid")
-    return script
+        return language.compile_policy(source)
+    except language.PolicyInvalid as invalid:
+        raise InvalidInput(str(invalid), param="source", code="policy_invalid") from None
 
 
 def save_version(
@@ -171,29 +147,6 @@ def _activate(version: PolicyVersion, actor: Actor) -> None:
         details={"number": version.number, "sha256": version.sha256},
     )
     announce_after_commit("policies")
-
-
-def _check_codes(source: str) -> None:
-    """Of `reject("…", "code")` with a literal code; one that is computed fails when it is used."""
-    for match in _REJECT_OR_NOISE.finditer(source):
-        code = match["code"]
-        if code is not None and code not in REJECTION_CODES:
-            line = source.count("\n", 0, match.start()) + 1
-            nearest = difflib.get_close_matches(code, REJECTION_CODES, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(REJECTION_CODES)}"
-            raise InvalidInput(
-                f"line {line}: reject() knows no code {code!r}; {hint}", param="source", code="policy_invalid"
-            )
-
-
-def _place(error: rhai_py.RhaiError) -> str:
-    if error.line is None:
-        return error.message
-    return f"line {error.line}, column {error.column or 1}: {error.message}"
-
-
-def _signature(name: str) -> str:
-    return f"fn {name}({', '.join(ENTRY_POINTS[name])})"
 
 
 def _no_version() -> NoReturn:

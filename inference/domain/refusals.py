@@ -10,25 +10,10 @@ from __future__ import annotations
 
 from typing import Final
 
-RETRY_AFTER_S: Final = 2
+from rbee_policy.asking import Rejection
+from rbee_policy.codes import REJECTION_CODES
 
-# What `reject(message, code)` may name, with the status and type that the client sees.
-REJECTION_CODES: Final[dict[str, tuple[int, str]]] = {
-    "policy_rejected": (403, "permission_error"),
-    "model_not_allowed": (403, "permission_error"),
-    "consent_required": (403, "permission_error"),
-    "region_not_allowed": (403, "permission_error"),
-    "invalid_value": (400, "invalid_request_error"),
-    "context_length_exceeded": (400, "invalid_request_error"),
-    "model_not_found": (404, "invalid_request_error"),
-    "rate_limit_exceeded": (429, "rate_limit_error"),
-    "insufficient_quota": (429, "insufficient_quota"),
-    "quota_exceeded": (429, "insufficient_quota"),
-    "no_workers": (503, "service_unavailable"),
-    "model_loading": (503, "service_unavailable"),
-    "worker_error": (500, "server_error"),
-}
-QUOTA_MESSAGE: Final = "Quota exceeded"
+RETRY_AFTER_S: Final = 2
 
 
 class Refused(Exception):
@@ -54,12 +39,15 @@ class Refused(Exception):
 
 
 class Rejected(Refused):
-    """`code` is None when the script named none. Raises KeyError for one that is not in REJECTION_CODES."""
-
-    def __init__(self, message: str, code: str | None = None) -> None:
-        code = code or ("quota_exceeded" if message == QUOTA_MESSAGE else "policy_rejected")
-        status, kind = REJECTION_CODES[code]
-        super().__init__(message, status=status, type=kind, code=code, headers=_retry_headers(status, kind))
+    def __init__(self, rejection: Rejection) -> None:
+        status, kind = REJECTION_CODES[rejection.code]
+        super().__init__(
+            rejection.message,
+            status=status,
+            type=kind,
+            code=rejection.code,
+            headers=_retry_headers(status, kind),
+        )
 
 
 class NoWorkers(Refused):

@@ -14,9 +14,10 @@ from typing import Protocol, TypeVar
 import msgspec
 import rhai_py
 
-from inference.domain.admission import call_policy, in_force, policy_failed, raise_if_rejected
+from inference.domain.admission import in_force, policy_failed
 from inference.domain.policy_source import Policies, Policy
-from inference.domain.refusals import NoWorkers
+from inference.domain.refusals import NoWorkers, Rejected
+from rbee_policy.asking import Rejection, ScriptBroke, ask_routing
 
 
 class Offered(Protocol):
@@ -70,30 +71,10 @@ def least_loaded(workers: Sequence[W]) -> W:
 
 def _ask(policy: Policy, task: rhai_py.Record, workers: Sequence[W]) -> Sequence[W]:
     """What the script leaves of `workers`."""
-    offered = {id(worker.record): worker for worker in workers}
-    records = rhai_py.Workers([worker.record for worker in workers], round_robin=next(policy.turn))
-    answer = call_policy(policy, "route_task", task, records)
-    if answer is None:
-        return workers
-    if isinstance(answer, rhai_py.None_):
-        return ()
-    if isinstance(answer, rhai_py.Record):
-        chosen = offered.get(id(answer))
-        if chosen is None:
-            raise policy_failed(policy, "route_task returned something that is none of its workers")
-        return (chosen,)
-    if isinstance(answer, rhai_py.Workers):
-        answer = answer.to_list()
-    if isinstance(answer, list):
-        left = [offered.get(id(record)) for record in answer]
-        if None in left:
-            raise policy_failed(
-                policy, "route_task returned a list with something that is none of its workers"
-            )
-        return [worker for worker in left if worker is not None]
-    if isinstance(answer, rhai_py.Verdict):
-        raise_if_rejected(policy, answer)
-        return workers
-    raise policy_failed(
-        policy, f"route_task returned {type(answer).__name__}; return a worker, workers or nothing"
-    )
+    try:
+        left = ask_routing(policy.script, task, workers, turn=next(policy.turn))
+    except ScriptBroke as broke:
+        raise policy_failed(policy, broke) from None
+    if isinstance(left, Rejection):
+        raise Rejected(left)
+    return left

@@ -13,6 +13,7 @@ PACKAGES = [
     "platform/rbee",
     "platform/rbee_cli",
     "platform/rbee_mini",
+    "platform/rbee_policy",
     "tenants",
     "billing",
     "gdpr",
@@ -24,6 +25,10 @@ PLANTED = {
     "Apps are layered": ("gdpr/planted.py", "import billing.models\n"),
     "Inside each app": ("tenants/domain/planted.py", "import tenants.api\n"),
     "Hives and the command line know neither Django nor an app": ("hive_agent/planted.py", "import django\n"),
+    "The language of policies knows nobody who uses it": (
+        "platform/rbee_policy/planted.py",
+        "import django\n",
+    ),
     "Apps know of a hive only its protocol": ("inference/planted.py", "import hive_agent.agent\n"),
     "Stripe is imported by its gateway only": ("tenants/planted.py", "import stripe\n"),
 }

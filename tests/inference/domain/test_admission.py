@@ -2,7 +2,8 @@ import pytest
 
 from inference.domain.admission import admit
 from inference.domain.records import NO_LIMIT
-from inference.domain.refusals import REJECTION_CODES, PolicyFailed, Rejected
+from inference.domain.refusals import PolicyFailed, Rejected
+from rbee_policy.codes import REJECTION_CODES
 from tests.acceptance.core import scripts as business_case
 from tests.inference.domain.scripts import TENANT, Scripts, customer, task
 
