@@ -11,7 +11,7 @@ import msgspec
 
 from hive_agent import devices
 from hive_agent.credentials import Credentials, make_signing_key, public_key_of, save_credentials
-from hive_agent.errors import JoinFailed
+from hive_agent.errors import JoinFailed, QueenUnreachable
 from hive_agent.folder import Folder
 from hive_agent.protocol import VERSION, JoinAnswer, JoinRequest
 from hive_agent.version import SOFTWARE
@@ -30,7 +30,7 @@ def join(
     """Join the queen at `url` and keep the credentials in `dir`. `name` is this machine's when left out.
 
     A folder that belongs to a hive already is refused unless `replace`; receipts that wait in its spool stay there.
-    Raises JoinFailed.
+    Raises JoinFailed and QueenUnreachable.
     """
     folder = Folder(Path(dir))
     if folder.credentials.exists() and not replace:
@@ -79,7 +79,7 @@ def _ask(queen_url: str, request: JoinRequest) -> JoinAnswer:
             timeout=TIMEOUT_S,
         )
     except httpx.HTTPError as error:
-        raise JoinFailed(f"no queen answers at {queen_url}: {error or type(error).__name__}") from None
+        raise QueenUnreachable(f"no queen answers at {queen_url}: {error or type(error).__name__}") from None
     if response.status_code != httpx.codes.OK:
         raise JoinFailed(
             f"the queen at {queen_url} refused: {error_message(response.content, response.status_code)}"

@@ -20,7 +20,7 @@ from billing.domain.prices import PriceRefused
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
 from tenants.domain.keys import KeyRefused
-from tenants.domain.tenancy import TenantRefused
+from tenants.domain.tenancy import TenantRefused, TenantTaken
 
 JSON = "application/json"
 INVALID, PERMISSION, CONFLICT = "invalid_request_error", "permission_error", "conflict_error"
@@ -49,6 +49,8 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Respons
         return ErrorResponse(error.status, error.type, error.code, error.message, error.param, **retry)
     if isinstance(error, KeyRefused | PriceRefused):
         return ErrorResponse(400, INVALID, "invalid_value", str(error))
+    if isinstance(error, TenantTaken):
+        return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field)
     if isinstance(error, TenantRefused):
         return ErrorResponse(400, INVALID, "invalid_value", str(error), error.field)
     if isinstance(error, Http404 | exceptions.NotFound):

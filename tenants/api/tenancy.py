@@ -13,7 +13,7 @@ from gdpr.scope import colony_tx, tenant_tx
 from tenants.api.base import ManagementView, PageQuery, list_response, page_of
 from tenants.api.permissions import CanManage, IsOperator, is_operator
 from tenants.domain.authentication import Caller
-from tenants.domain.tenancy import OPERATOR_TENANTS, TenantRefused, create_tenant
+from tenants.domain.tenancy import OPERATOR_TENANTS, create_tenant
 from tenants.models import Project, Tenant
 
 REGION = r"[A-Za-z0-9][A-Za-z0-9._/-]*"
@@ -85,17 +85,14 @@ class Tenants(ManagementView):
         body = self.read_body(NewTenant)
         if body["slug"] in OPERATOR_TENANTS:
             raise ValidationError({"slug": [f"{body['slug']} is the operator's own."]})
-        try:
-            tenant, _ = create_tenant(
-                slug=body["slug"],
-                name=body["name"],
-                plan_slug=body["plan"],
-                region=body["region"],
-                industry=body["industry"],
-                actor=self.actor,
-            )
-        except TenantRefused as error:
-            raise ValidationError({error.field: [str(error)]}) from None
+        tenant, _ = create_tenant(
+            slug=body["slug"],
+            name=body["name"],
+            plan_slug=body["plan"],
+            region=body["region"],
+            industry=body["industry"],
+            actor=self.actor,
+        )
         return Response(TenantOut(tenant).data, status.HTTP_201_CREATED)
 
 

@@ -36,6 +36,10 @@ class TenantRefused(ValueError):
         self.field = field
 
 
+class TenantTaken(TenantRefused):
+    """There is one of that name already."""
+
+
 def make_plans(*, actor: Actor) -> list[str]:
     """Those of `PLANS` that are missing, by slug. A plan that is there stays as its operator left it."""
     made = []
@@ -51,7 +55,7 @@ def make_plans(*, actor: Actor) -> list[str]:
 def create_tenant(
     *, slug: str, plan_slug: str, actor: Actor, name: str = "", region: str = "", industry: str = ""
 ) -> tuple[Tenant, Project]:
-    """With a project of its own, to which keys belong. Raises TenantRefused."""
+    """With a project of its own, to which keys belong. Raises TenantRefused and TenantTaken."""
     plan = Plan.objects.filter(slug=plan_slug).first()
     if plan is None:
         known = ", ".join(Plan.objects.order_by("slug").values_list("slug", flat=True))
@@ -70,5 +74,5 @@ def create_tenant(
                 details={"plan": plan.slug, "region": region},
             )
     except IntegrityError:
-        raise TenantRefused("slug", f"There is a tenant {slug} already.") from None
+        raise TenantTaken("slug", f"There is a tenant {slug} already.") from None
     return tenant, project

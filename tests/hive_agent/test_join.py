@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hive_agent.credentials import load_credentials, load_signing_key, public_key_of, resolve_redis_url
-from hive_agent.errors import JoinFailed, NotJoined
+from hive_agent.errors import JoinFailed, NotJoined, QueenUnreachable
 from hive_agent.folder import Folder
 from hive_agent.join import is_joined, join
 from hive_agent.protocol import RedisAccess
@@ -51,7 +51,7 @@ def test_used_token_is_refused_in_the_queens_words(queen: Queen, tmp_path: Path)
 def test_absent_queen_is_named(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
-    with pytest.raises(JoinFailed, match=f"no queen answers at {url}"):
+    with pytest.raises(QueenUnreachable, match=f"no queen answers at {url}"):
         join(url, TOKEN, tmp_path / "hive", "attic")
 
 

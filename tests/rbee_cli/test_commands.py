@@ -77,7 +77,7 @@ def test_key_brought_along_answers(secure: SecureSystem) -> None:
 def test_tenant_is_there_once(secure: SecureSystem) -> None:
     assert secure.run_json("tenant", "create", "acme", "--plan", "pro")["plan"] == "pro"
     again = secure.run("tenant", "create", "acme", check=False)
-    assert (again.returncode, again.stderr) == (2, "rbee: slug: There is a tenant acme already.\n")
+    assert (again.returncode, again.stderr) == (6, "rbee: There is a tenant acme already.\n")
     assert "acme" in secure.run("tenant", "list").stdout
 
 

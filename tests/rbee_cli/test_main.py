@@ -72,6 +72,15 @@ def test_wrong_usage_is_exit_code_2_and_one_line(
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_joining_a_queen_that_is_away_is_exit_code_3(tmp_path: Path) -> None:
+    done = run(
+        "hive", "join", "http://127.0.0.1:1", "--token", "x", "--dir", str(tmp_path / "hive"), home=tmp_path
+    )
+
+    assert done.returncode == 3
+    assert "no queen answers at http://127.0.0.1:1" in done.stderr
+
+
 def test_hive_that_never_joined_is_exit_code_5(tmp_path: Path) -> None:
     done = run("hive", "run", "--dir", str(tmp_path / "none"), home=tmp_path)
     assert done.returncode == 5

@@ -82,9 +82,9 @@ def join(
     as_json: AsJson = False,
 ) -> None:
     """Make this machine a hive of a queen, and run it."""
-    from hive_agent.errors import HiveError
+    from hive_agent.errors import HiveError, QueenUnreachable
     from hive_agent.join import join as join_queen
-    from rbee_cli.errors import CliError
+    from rbee_cli.errors import CliError, Unreachable
     from rbee_cli.output import Output
 
     where = hive_folder(folder)
@@ -92,6 +92,8 @@ def join(
         credentials = join_queen(
             url, sys.stdin.readline().strip() if token == FROM_STDIN else token, where, name or None
         )
+    except QueenUnreachable as error:
+        raise Unreachable(str(error)) from error
     except HiveError as error:
         raise CliError(str(error)) from error
     joined = {

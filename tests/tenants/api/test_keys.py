@@ -166,8 +166,10 @@ def test_tenant_has_a_slug_of_its_own_and_a_plan_that_exists(operator: Api) -> N
     }  # fmt: skip
     assert [row["slug"] for row in operator.get("projects", tenant="acme").json()["data"]] == ["default"]
     assert audit_events("tenant.")[-1] == "tenant.created"
+    again = operator.post("tenants", {"slug": "acme"})
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "name_taken")
     for body, param in [
-        ({"slug": "acme"}, "slug"), ({"slug": "home"}, "slug"), ({"slug": "operator"}, "slug"), ({"slug": "A b"}, "slug"),
+        ({"slug": "home"}, "slug"), ({"slug": "operator"}, "slug"), ({"slug": "A b"}, "slug"),
         ({"slug": "a\n"}, None), ({"slug": "b", "plan": "gold"}, "plan"), ({"slug": "b", "region": "E U"}, "region"),
     ]:  # fmt: skip
         answer = operator.post("tenants", body)
