@@ -8,10 +8,12 @@ CARGO_PATH := PATH="$(CURDIR)/$(BIN):$$PATH:$$HOME/.cargo/bin"
 PACKAGES := rbee rbee_cli rbee_policy hive_agent inference billing tenants gdpr
 RHAI := $(wildcard platform/rhai-py/src/*.rs) platform/rhai-py/Cargo.toml platform/rhai-py/Cargo.lock \
         platform/rhai-py/pyproject.toml
+accept = $(BIN)/python -m rbee_cli.up.binaries && \
+         RBEE_ACCEPT_SCALE=$${RBEE_ACCEPT_SCALE:-1} $(BIN)/pytest tests/acceptance/$(1) $(ARGS)
 say = sh -c 'if [ -t 1 ]; then printf "\033[1m%s\033[0m\n" "$$0"; else echo "$$0"; fi'
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check test-engines test-faults accept-core bench bench-check mini install clean
+.PHONY: help up test check test-engines test-faults accept-core accept-policy bench bench-check mini install clean
 
 ##@ Use
 
@@ -55,9 +57,11 @@ test-faults: $(INSTALLED) ## Kill every process under load, and compare the book
 	@$(BIN)/python -m rbee_cli.up.binaries
 	@RBEE_ACCEPT_SCALE=$${RBEE_ACCEPT_SCALE:-1} $(BIN)/pytest -m faults $(ARGS)
 
-accept-core: $(INSTALLED) ## The acceptance suite at full figures
-	@$(BIN)/python -m rbee_cli.up.binaries
-	@RBEE_ACCEPT_SCALE=$${RBEE_ACCEPT_SCALE:-1} $(BIN)/pytest tests/acceptance/core $(ARGS)
+accept-core: $(INSTALLED) ## One real task end to end, at full figures
+	@$(call accept,core)
+
+accept-policy: $(INSTALLED) ## Scripts of operators and tenants, at full figures
+	@$(call accept,policy)
 
 ##@ Measure
 
