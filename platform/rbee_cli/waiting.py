@@ -36,7 +36,9 @@ def wait_for_model(
                 and time.monotonic() - failing_since.setdefault((hive, error), time.monotonic())
                 > FAILED_FOR_S
             ):
-                raise CliError(f"{model} did not start on {hive}: {error}")
+                raise CliError(
+                    f"{model} did not start on {hive}: {error} (the hive goes on trying; `rbee model remove {model}` ends it)"
+                )
         waiting = [hive for hive, (status, *_) in states.items() if status != "ready"]
         if not waiting:
             return found
