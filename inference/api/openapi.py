@@ -120,6 +120,11 @@ def _write(operation: str, summary: str, request: dict[str, Any], answer: dict[s
                 "What scripts see as priority",
             ),
             _header(
+                "X-Estimated-Duration-Minutes",
+                {"type": "number", "minimum": 0},
+                "What scripts see as estimated_duration_minutes",
+            ),
+            _header(
                 "X-Client-Request-Id", {"type": "string", "maxLength": 128}, "Logged beside x-request-id"
             ),
         ],

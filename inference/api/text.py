@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -18,9 +19,18 @@ from inference.domain.choice import Choice
 from inference.domain.colony import WorkerView
 from inference.domain.envelope import Envelope
 from inference.domain.offer import OfferedModel
-from inference.domain.records import customer_record, subject_pseudonym, task_record
+from inference.domain.policy_source import Policy
+from inference.domain.records import (
+    NOTHING_USED,
+    customer_record,
+    session_pseudonym,
+    subject_pseudonym,
+    task_record,
+)
+from inference.domain.reserve import Used
 from inference.domain.task import Task
 from inference.enums import Capability
+from rbee_policy.functions import Facts
 from tenants.domain.authentication import Caller
 
 if TYPE_CHECKING:
@@ -28,6 +38,8 @@ if TYPE_CHECKING:
 
 DEFAULT_ANSWER_TOKENS: Final = 1024  # reserved for an answer that the client does not limit
 PRIORITIES: Final = frozenset(get_args(Priority))
+
+_MINUTES = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
 async def answer(
@@ -42,6 +54,7 @@ async def answer(
     task_id = uuid7().hex
     now_ms = time.time_ns() // 1_000_000
     subject = subject_pseudonym(caller.tenant_id, request.subject)
+    session = session_pseudonym(caller.tenant_id, request.session) or subject
 
     def make_envelope(attempt: int, worker: WorkerView) -> Envelope:
         return Envelope(
@@ -79,14 +92,51 @@ async def answer(
         created_s=now_ms // 1000,
         deadline_ms=now_ms + queen.env.task_timeout_s * 1000,
         make_envelope=make_envelope,
+        subject=subject,
+        session=session,
+        estimated_minutes=_estimated_minutes(exchange),
     )
-    record = task_record(task, kind=model.capability, priority=priority)
-    if any(policy.admits for policy in in_force(queen.policies, caller.tenant_id)):
-        used = await queen.reserver.used_today(caller.tenant_id)
-        admit(queen.policies, caller.tenant_id, record, customer_record(caller, tokens_used_today=used))
+    deciders = in_force(queen.policies, caller.tenant_id)
+    used = await _used(queen, task, deciders)
+    record = task_record(task, kind=model.capability, priority=priority, used=used)
+    facts = Facts(knows_model=queen.offer.knows)
+    if any(policy.needs_customer for policy in deciders):
+        customer = customer_record(caller, tokens_used_today=used.tokens_today)
+        facts = Facts(customer, queen.offer.knows)
+        admit(queen.policies, caller.tenant_id, record, customer, facts=facts)
     await queen.colony.look_for(model.name)
-    choice = Choice(queen.colony, queen.policies, caller, model=model.name, endpoint=endpoint, record=record)
+    choice = Choice(
+        queen.colony,
+        queen.policies,
+        caller,
+        model=model.name,
+        endpoint=endpoint,
+        record=record,
+        facts=facts,
+    )
     await deliver(queen.dispatcher.start(task, choice), exchange, queen.deliveries, is_stream=task.stream)
+
+
+async def _used(queen: Queen, task: Task, deciders: list[Policy]) -> Used:
+    """What the scripts in force may look at; Redis is asked for no more."""
+    tenant_id = task.caller.tenant_id
+    if task.subject and any(policy.needs_subject for policy in deciders):
+        return await queen.reserver.used(tenant_id, task.subject)
+    if any(policy.needs_customer for policy in deciders):
+        return Used(await queen.reserver.used_today(tenant_id))
+    return NOTHING_USED
+
+
+def _estimated_minutes(exchange: Exchange) -> float:
+    text = exchange.header(b"x-estimated-duration-minutes")
+    if not text:
+        return 0
+    if not _MINUTES.fullmatch(text):
+        raise errors.invalid(
+            "X-Estimated-Duration-Minutes is a number of minutes, such as 5 or 0.5.",
+            "X-Estimated-Duration-Minutes",
+        )
+    return float(text)
 
 
 def _priority(exchange: Exchange) -> str:

@@ -129,6 +129,11 @@ class TextRequest(msgspec.Struct, kw_only=True):
         return self.safety_identifier or self.user or ""
 
     @property
+    def session(self) -> str:
+        """What shares a prompt, as the caller names it; empty where the caller does not."""
+        return ""
+
+    @property
     def token_limit(self) -> int | None:
         """For each choice."""
         return self.max_tokens
@@ -174,6 +179,10 @@ class ChatRequest(TextRequest, kw_only=True):
                 raise _missing(f"tools[{index}].function")
         for index, message in enumerate(self.messages):
             _check_message(message, f"messages[{index}]")
+
+    @property
+    def session(self) -> str:
+        return self.prompt_cache_key or ""
 
     @property
     def token_limit(self) -> int | None:

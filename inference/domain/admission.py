@@ -9,17 +9,25 @@ import rhai_py
 from inference.domain.policy_source import Policies, Policy, PolicyUnavailable
 from inference.domain.refusals import PolicyFailed, Rejected
 from rbee_policy.asking import ScriptBroke, ask_admission
+from rbee_policy.functions import NO_FACTS, Facts
 
 _log = logging.getLogger(__name__)
 
 
-def admit(policies: Policies, tenant_id: str, task: rhai_py.Record, customer: rhai_py.Record) -> None:
+def admit(
+    policies: Policies,
+    tenant_id: str,
+    task: rhai_py.Record,
+    customer: rhai_py.Record,
+    *,
+    facts: Facts = NO_FACTS,
+) -> None:
     """Raises Rejected and PolicyFailed."""
     for policy in in_force(policies, tenant_id):
         if not policy.admits:
             continue
         try:
-            rejection = ask_admission(policy.script, task, customer)
+            rejection = ask_admission(policy.script, task, customer, facts=facts)
         except ScriptBroke as broke:
             raise policy_failed(policy, broke) from None
         if rejection is not None:

@@ -10,13 +10,14 @@ from inference.domain.colony import Colony, WorkerView
 from inference.domain.policy_source import Policies
 from inference.domain.refusals import NoWorkers
 from inference.domain.routing import Decision, route
+from rbee_policy.functions import NO_FACTS, Facts
 from tenants.domain.authentication import Caller
 
 
 class Choice:
     """`decision` is that of the last call."""
 
-    __slots__ = ("_caller", "_colony", "_endpoint", "_model", "_policies", "_record", "decision")
+    __slots__ = ("_caller", "_colony", "_endpoint", "_facts", "_model", "_policies", "_record", "decision")
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class Choice:
         model: str,
         endpoint: str,
         record: rhai_py.Record,
+        facts: Facts = NO_FACTS,
     ) -> None:
         self._colony = colony
         self._policies = policies
@@ -34,6 +36,7 @@ class Choice:
         self._model = model
         self._endpoint = endpoint
         self._record = record
+        self._facts = facts
         self.decision: Decision | None = None
 
     def __call__(self, tried_hives: set[str]) -> WorkerView:
@@ -50,7 +53,7 @@ class Choice:
                 is_busy=self._colony.is_busy(self._model),
             )
         worker, self.decision = route(
-            self._policies, self._caller.tenant_id, self._record, self._model, offered
+            self._policies, self._caller.tenant_id, self._record, self._model, offered, facts=self._facts
         )
         return worker
 

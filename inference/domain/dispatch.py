@@ -133,7 +133,7 @@ class Dispatcher:
         try:
             self._attach(stream)
             if stream.reservation is None:
-                limits = limits_of(task.caller, task.tokens_reserved)
+                limits = limits_of(task.caller, task.tokens_reserved, subject=task.subject)
                 stream.reservation = await self._reserver.reserve(
                     task.id, limits, delivery, if_late=lambda late: self._on_reserved_late(stream, late)
                 )

@@ -24,7 +24,7 @@ LEASE_RETRY_S = 1
 
 
 class Limit(NamedTuple):
-    name: str  # requests, tokens, concurrent_tasks, tokens_per_day
+    name: str  # requests, tokens, concurrent_tasks, tokens_per_day, requests_of_subject, tokens_of_subject
     kind: str
     key: str
     limit: int
@@ -47,8 +47,9 @@ class Level(NamedTuple):
         return max(0, self.limit.limit - self.used)
 
 
-def limits_of(caller: Caller, tokens: int) -> list[Limit]:
-    """The longest first: who has used up a day should not be told to wait for a minute."""
+def limits_of(caller: Caller, tokens: int, *, subject: str = "") -> list[Limit]:
+    """The longest first: who has used up a day should not be told to wait for a minute. What an end user takes, whom
+    `subject` stands for, is only counted: scripts decide what that means."""
     limits, tenant = caller.limits, caller.tenant_id
     of_day = UNLIMITED if limits.tokens_per_day is None else limits.tokens_per_day
     found = [Limit("tokens_per_day", "d", day_key(tenant), of_day, tokens)]
@@ -58,11 +59,21 @@ def limits_of(caller: Caller, tokens: int) -> list[Limit]:
         found.append(Limit("tokens", "w", f"rbee:lim:{tenant}:tokens", limits.tokens_per_minute, tokens))
     if limits.concurrent_tasks is not None:
         found.append(Limit("concurrent_tasks", "l", f"rbee:lim:{tenant}:tasks", limits.concurrent_tasks, 1))
+    if subject:
+        day, minute = subject_keys(tenant, subject)
+        found.append(Limit("tokens_of_subject", "d", day, UNLIMITED, tokens))
+        found.append(Limit("requests_of_subject", "w", minute, UNLIMITED, 1))
     return found
 
 
 def day_key(tenant_id: str) -> str:
     return f"rbee:lim:{tenant_id}:day"
+
+
+def subject_keys(tenant_id: str, subject: str) -> tuple[str, str]:
+    """Of an end user's tokens of a day, and requests of a minute."""
+    key = f"rbee:lim:{tenant_id}:of:{subject}"
+    return f"{key}:day", f"{key}:requests"
 
 
 def refusal(refused: Level) -> TaskFailed:

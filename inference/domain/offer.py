@@ -39,6 +39,9 @@ class Offer:
     def find(self, name: str) -> OfferedModel | None:
         return self._models.get(name)
 
+    def knows(self, name: str) -> bool:
+        return name in self._models
+
     def all(self) -> list[OfferedModel]:
         """By name."""
         return list(self._models.values())

@@ -22,6 +22,7 @@ from gdpr.threads import in_thread
 from inference.domain import policies
 from inference.domain.errors import InvalidInput
 from inference.models import PolicyVersion
+from rbee_policy import language
 
 FILE_LOOK_S: Final = 0.5
 DATABASE_LOOK_S: Final = 5.0
@@ -36,14 +37,17 @@ class PolicyUnavailable(Exception):
 
 
 class Policy:
-    """A compiled script. `turn` counts its routings, for `workers.round_robin()`."""
+    """A compiled script. `turn` counts its routings, for `workers.round_robin()`. It `needs_…` what the counters say
+    when it may look at it."""
 
     def __init__(self, script: rhai_py.Script, owner: str) -> None:
         self.script = script
         self.owner = owner  # for the log: operator, or a tenant's id
         self.sha256 = script.sha256
-        self.admits = script.has_function("should_admit", 2)
-        self.routes = script.has_function("route_task", 2)
+        self.admits = language.admits(script)
+        self.routes = language.router_of(script) is not None
+        self.needs_customer = self.admits or language.reads_quota(script.source)
+        self.needs_subject = language.reads_subject(script.source)
         self.turn = count()
 
 

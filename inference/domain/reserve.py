@@ -16,7 +16,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from inference.domain.failures import rebuilding, redis_unreachable
-from inference.domain.limits import DAY_MS, MINUTE_MS, Level, Limit, day_key, rate_headers, refusal
+from inference.domain.limits import (
+    DAY_MS,
+    MINUTE_MS,
+    Level,
+    Limit,
+    day_key,
+    rate_headers,
+    refusal,
+    subject_keys,
+)
 from inference.transport import scripts
 from inference.transport.resp import Argument, RedisDown, RedisError, RedisPipe, Reply, ScriptMissing
 
@@ -38,6 +47,14 @@ class Delivery(NamedTuple):
     body_ms: int  # until it expires
     queue: str
     message: bytes
+
+
+class Used(NamedTuple):
+    """Those of running tasks as reserved."""
+
+    tokens_today: int = 0  # by the tenant, since midnight UTC
+    subject_tokens_today: int = 0
+    subject_requests: int = 0  # in the minute that runs
 
 
 class Reservation:
@@ -138,23 +155,34 @@ class Reserver:
         """Tokens of a tenant since midnight UTC, those of running tasks as reserved. At most 1 s old. Raises TaskFailed
         while counters are restored."""
         remembered = self._used_today.get(tenant_id)
-        now = time.monotonic()
-        if remembered and remembered[1] > now:
+        if remembered and remembered[1] > time.monotonic():
             return remembered[0]
+        return (await self.used(tenant_id)).tokens_today
+
+    async def used(self, tenant_id: str, subject: str = "") -> Used:
+        """The same, never remembered, and what an end user took; asked for in one go. Raises TaskFailed."""
+        windows = [(day_key(tenant_id), DAY_MS)]
+        if subject:
+            windows += zip(subject_keys(tenant_id, subject), (DAY_MS, MINUTE_MS), strict=True)
         try:
             epoch = self.pipe.call("GET", EPOCH_KEY)
-            start, used = await self.pipe.call("HMGET", day_key(tenant_id), "start", "used")
-            known_epoch = await epoch
+            replies = [self.pipe.call("HMGET", key, "start", "used") for key, _ in windows]
+            known_epoch, *counters = await asyncio.gather(epoch, *replies)
         except (RedisDown, RedisError):
             raise redis_unreachable() from None
         if known_epoch is None:
             raise rebuilding()
-        is_today = start is not None and int(start) + DAY_MS > time.time() * 1000
-        tokens = int(used) if is_today else 0
+        now_ms = time.time() * 1000
+        used = Used(
+            *(
+                int(taken) if start is not None and int(start) + period_ms > now_ms else 0
+                for (_, period_ms), (start, taken) in zip(windows, counters, strict=True)
+            )
+        )
         if len(self._used_today) >= REMEMBERED_MAX:
             self._used_today.clear()
-        self._used_today[tenant_id] = (tokens, now + REMEMBERED_S)
-        return tokens
+        self._used_today[tenant_id] = (used.tokens_today, time.monotonic() + REMEMBERED_S)
+        return used
 
     async def register(self) -> bool:
         """Write down what this queen holds, unless this Redis has it already. False: it had. Raises RedisDown."""

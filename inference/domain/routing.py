@@ -17,7 +17,8 @@ import rhai_py
 from inference.domain.admission import in_force, policy_failed
 from inference.domain.policy_source import Policies, Policy
 from inference.domain.refusals import NoWorkers, Rejected
-from rbee_policy.asking import Rejection, ScriptBroke, ask_routing
+from rbee_policy.asking import Rejection, ScriptBroke, ask_routing, least_loaded
+from rbee_policy.functions import NO_FACTS, Facts
 
 
 class Offered(Protocol):
@@ -47,7 +48,13 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 def route(
-    policies: Policies, tenant_id: str, task: rhai_py.Record, model: str, workers: Sequence[W]
+    policies: Policies,
+    tenant_id: str,
+    task: rhai_py.Record,
+    model: str,
+    workers: Sequence[W],
+    *,
+    facts: Facts = NO_FACTS,
 ) -> tuple[W, Decision]:
     """`workers` may all serve the task. Raises NoWorkers, Rejected and PolicyFailed."""
     began = time.perf_counter_ns()
@@ -55,7 +62,7 @@ def route(
     left: Sequence[W] = workers
     for policy in deciders:
         if policy.routes and left:
-            left = _ask(policy, task, left)
+            left = _ask(policy, task, left, facts)
     if not left:
         raise NoWorkers(model)
     chosen = left[0] if len(left) == 1 else least_loaded(left)
@@ -64,15 +71,10 @@ def route(
     return chosen, Decision(deciders[0].sha256, tenant_sha256, len(workers), chosen.id, micros)
 
 
-def least_loaded(workers: Sequence[W]) -> W:
-    """By what is in flight for what it takes; of equal ones the first."""
-    return min(workers, key=lambda worker: (worker.in_flight / max(worker.capacity, 1), worker.in_flight))
-
-
-def _ask(policy: Policy, task: rhai_py.Record, workers: Sequence[W]) -> Sequence[W]:
+def _ask(policy: Policy, task: rhai_py.Record, workers: Sequence[W], facts: Facts) -> Sequence[W]:
     """What the script leaves of `workers`."""
     try:
-        left = ask_routing(policy.script, task, workers, turn=next(policy.turn))
+        left = ask_routing(policy.script, task, workers, turn=next(policy.turn), facts=facts)
     except ScriptBroke as broke:
         raise policy_failed(policy, broke) from None
     if isinstance(left, Rejection):

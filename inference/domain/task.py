@@ -32,6 +32,9 @@ class Task(msgspec.Struct, kw_only=True, eq=False):
     created_s: int
     deadline_ms: int  # Unix time
     make_envelope: MakeEnvelope
+    subject: str = ""  # pseudonym of the end user
+    session: str = ""  # pseudonym of what shares a prompt
+    estimated_minutes: float = 0  # what the client says
 
     @property
     def tokens_reserved(self) -> int:

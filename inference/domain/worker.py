@@ -9,6 +9,7 @@ import msgspec
 import rhai_py
 
 from hive_agent.protocol import DeviceReport, Heartbeat, WorkerReport, WorkerStatus
+from rbee_policy.regions import region_is_eu
 
 Scalar = str | int | float | bool
 
@@ -19,7 +20,10 @@ OPERATOR_FIELDS: dict[str, Scalar] = {
     "pinned": False,
     "cost_per_token": 0,
     "cost_per_hour": 0,
+    "electricity_price": 0,
+    "power_w": 0,
     "estimated_time": 0,
+    "group": "",
 }
 # What the hive reports, where a label of that name has the last word.
 REPLACEABLE_FIELDS = ("gpu_type", "gpus", "backend", "total_vram_mb")
@@ -119,16 +123,19 @@ class WorkerView:
         fields: dict[str, Any] = {
             "id": report.id,
             "hive": info.name,
+            "instance": f"{info.name}:{first.index if first else 0}",
             "model": report.model,
             "models": [report.model] if report.model else [],
             "engine": report.engine,
             "status": report.status,
             "capability": report.capability,
             "gpu_type": first.gpu_type if first else "CPU",
+            "gpu_name": first.name if first else "",
             "gpu_index": first.index if first else 0,
             "gpus": sum(1 for device in devices if device.kind != "cpu"),
             "backend": first.kind if first else "cpu",
             "region": info.region,
+            "region_is_eu": region_is_eu(info.region),
             "labels": dict(labels),
             "geo": _geo(info),
             "in_flight": self.in_flight,

@@ -6,16 +6,22 @@ ScriptBroke     an error, more time or work than a call may take, or an answer t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 import rhai_py
 
 from rbee_policy.codes import REJECTION_CODES, code_of
+from rbee_policy.functions import NO_FACTS, Facts, answering, hives_of
+from rbee_policy.language import router_of
 
 # The wall clock, which goes on while a busy machine runs somebody else; the work itself is bounded by the operations that
 # a call may take, a few milliseconds' worth.
 CALL_TIMEOUT_MS: Final = 50.0
+HIVES: Final = "hives"
+MAX_COST_MICROS: Final = 2**63 - 1
 
 
 class HasRecord(Protocol):
@@ -25,7 +31,15 @@ class HasRecord(Protocol):
     def record(self) -> rhai_py.Record: ...
 
 
+class HasLoad(Protocol):
+    @property
+    def in_flight(self) -> int: ...
+    @property
+    def capacity(self) -> int: ...
+
+
 W = TypeVar("W", bound=HasRecord)
+L = TypeVar("L", bound=HasLoad)
 
 
 class Rejection(NamedTuple):
@@ -47,10 +61,12 @@ class ScriptBroke(Exception):
         self.column = column
 
 
-def ask_admission(script: rhai_py.Script, task: rhai_py.Record, customer: rhai_py.Record) -> Rejection | None:
+def ask_admission(
+    script: rhai_py.Script, task: rhai_py.Record, customer: rhai_py.Record, *, facts: Facts = NO_FACTS
+) -> Rejection | None:
     """None admits: `admit()`, or no value. Raises ScriptBroke."""
     function = "should_admit"
-    answer = _call(script, function, task, customer)
+    answer = _call(script, function, facts, (), task, customer)
     if answer is None:
         return None
     if not isinstance(answer, rhai_py.Verdict):
@@ -59,14 +75,23 @@ def ask_admission(script: rhai_py.Script, task: rhai_py.Record, customer: rhai_p
 
 
 def ask_routing(
-    script: rhai_py.Script, task: rhai_py.Record, workers: Sequence[W], *, turn: int
+    script: rhai_py.Script,
+    task: rhai_py.Record,
+    workers: Sequence[W],
+    *,
+    turn: int,
+    facts: Facts = NO_FACTS,
 ) -> Sequence[W] | Rejection:
-    """What the script leaves of `workers`: all of them when it has no opinion, none when it answers `none`. `turn` is
-    where `workers.round_robin()` stands. Raises ScriptBroke."""
-    function = "route_task"
+    """What the script leaves of `workers`: `workers` itself when it has no opinion, none when it answers `none`. `turn`
+    is where `workers.round_robin()` stands. Raises ScriptBroke."""
+    function = router_of(script) or "route_task"
     offered = {id(worker.record): worker for worker in workers}
-    records = rhai_py.Workers([worker.record for worker in workers], round_robin=turn)
-    answer = _call(script, function, task, records)
+    records = [worker.record for worker in workers]
+    listed = rhai_py.Workers(records, round_robin=turn)
+    if function == "schedule_job":
+        answer = _call(script, function, facts, records, task, rhai_py.Workers(hives_of(records)), listed)
+    else:
+        answer = _call(script, function, facts, records, task, listed)
     if answer is None:
         return workers
     if isinstance(answer, rhai_py.None_):
@@ -89,11 +114,48 @@ def ask_routing(
     raise ScriptBroke(function, f"it returned {_kind(answer)}; return a worker, workers or nothing")
 
 
-def _call(script: rhai_py.Script, function: str, *arguments: object) -> object:
+def ask_cost(
+    script: rhai_py.Script, task: rhai_py.Record, worker: rhai_py.Record, *, facts: Facts = NO_FACTS
+) -> int | None:
+    """What the task would cost on that worker, in micro-units of the currency; None when the script does not say. For
+    comparing, never for a bill. Raises ScriptBroke."""
+    function = "calculate_cost"
+    answer = _call(script, function, facts, (worker,), task, worker)
+    if answer is None:
+        return None
+    if isinstance(answer, bool) or not isinstance(answer, int | float):
+        raise ScriptBroke(function, f"it returned {_kind(answer)}; return a number of micro-units")
+    if not math.isfinite(answer) or not 0 <= answer <= MAX_COST_MICROS:
+        raise ScriptBroke(function, "it returned a cost that is not from 0 to the largest integer")
+    return round(answer)
+
+
+def least_loaded(workers: Sequence[L]) -> L:
+    """By what is in flight for what it takes; of equal ones the first."""
+    return min(workers, key=lambda worker: (worker.in_flight / max(worker.capacity, 1), worker.in_flight))
+
+
+def _call(
+    script: rhai_py.Script,
+    function: str,
+    facts: Facts,
+    workers: Sequence[rhai_py.Record],
+    *arguments: object,
+) -> object:
+    variables: dict[str, object] = {}
+    if _names_hives(script):
+        variables["variables"] = {HIVES: rhai_py.Workers(hives_of(workers))}
     try:
-        return script.call(function, *arguments, timeout_ms=CALL_TIMEOUT_MS)
+        with answering(facts, workers):
+            return script.call(function, *arguments, timeout_ms=CALL_TIMEOUT_MS, **variables)
     except rhai_py.RhaiError as error:
         raise ScriptBroke(function, f"{error.kind}: {error.message}", error.line, error.column) from None
+
+
+@lru_cache(maxsize=256)
+def _names_hives(script: rhai_py.Script) -> bool:
+    """Made only for scripts that look at them."""
+    return HIVES in script.source
 
 
 def _rejection(function: str, verdict: rhai_py.Verdict) -> Rejection | None:

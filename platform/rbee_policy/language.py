@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 import rhai_py
 
 from rbee_policy.codes import REJECTION_CODES
+from rbee_policy.functions import FUNCTIONS, QUOTA_FUNCTIONS
 
 ENTRY_POINTS: Final[dict[str, tuple[str, ...]]] = {
     "should_admit": ("task", "customer"),
     "route_task": ("task", "workers"),
+    "calculate_cost": ("task", "worker"),
+    # What older scripts call route_task; `pools` are the hives of the workers. In force where there is no route_task.
+    "schedule_job": ("job", "pools", "workers"),
 }
+DECIDING: Final = ("should_admit", "route_task")
+
+# What each parameter of an entry point is: a record of a kind, or a list of them.
+PARAMETER_KINDS: Final = {
+    "task": "task",
+    "job": "task",
+    "customer": "customer",
+    "worker": "worker",
+    "workers": "workers",
+    "pools": "hives",
+}
+LISTS: Final = {"workers": "worker", "hives": "hive"}
 
 # Comments and other texts are matched so that what stands in them is passed over.
 _REJECT_OR_NOISE = re.compile(
@@ -24,48 +41,105 @@ _REJECT_OR_NOISE = re.compile(
 )
 
 # One engine for all scripts of this process: what was checked here is what runs.
-engine = rhai_py.Engine(aliases={"match": "switch"})
+engine = rhai_py.Engine(aliases={"match": "switch"}, functions=FUNCTIONS)
+
+
+class Problem(NamedTuple):
+    """`line` and `column` count from 1; None where no place is to blame."""
+
+    message: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        if self.line is None:
+            return self.message
+        column = "" if self.column is None else f", column {self.column}"
+        return f"line {self.line}{column}: {self.message}"
 
 
 class PolicyInvalid(ValueError):
-    """The script cannot be kept. `line` and `column` count from 1; None where no place is to blame."""
+    """The script cannot be kept. `str()` of it, `problem`, `line` and `column` are of the first of `problems`."""
 
-    def __init__(self, problem: str, line: int | None = None, column: int | None = None) -> None:
-        place = (
-            "" if line is None else f"line {line}: " if column is None else f"line {line}, column {column}: "
-        )
-        super().__init__(place + problem)
-        self.problem = problem
-        self.line = line
-        self.column = column
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(str(problems[0]))
+        self.problems = problems
+        self.problem, self.line, self.column = problems[0]
 
 
 def compile_policy(source: str) -> rhai_py.Script:
-    """Raises PolicyInvalid, also for a script that defines nothing that rbee calls."""
+    """Raises PolicyInvalid, also for a script that defines nothing that rbee calls, and for one that speaks of fields
+    and functions that there are not."""
     try:
         script = engine.compile(source)
     except rhai_py.RhaiError as error:
         column = None if error.line is None else error.column or 1
-        raise PolicyInvalid(error.message, error.line, column) from None
-    found = {name: arity for name, arity in script.functions if name in ENTRY_POINTS}
-    for name, arity in found.items():
-        if arity != len(ENTRY_POINTS[name]):
-            raise PolicyInvalid(f"write {_signature(name)}")
-    _check_codes(source)
-    if not found:
-        raise PolicyInvalid(f"a policy defines {' or '.join(map(_signature, ENTRY_POINTS))}")
+        raise PolicyInvalid(Problem(error.message, error.line, column)) from None
+    problems = [*_wrong_signatures(script), *_unknown_codes(source)]
+    if problems:
+        raise PolicyInvalid(*problems)
     return script
 
 
-def _check_codes(source: str) -> None:
+def admits(script: rhai_py.Script) -> bool:
+    return _defines(script, "should_admit")
+
+
+def router_of(script: rhai_py.Script) -> str | None:
+    """The function that routes."""
+    return next((name for name in ("route_task", "schedule_job") if _defines(script, name)), None)
+
+
+def prices(script: rhai_py.Script) -> bool:
+    return _defines(script, "calculate_cost")
+
+
+def reads_subject(source: str) -> bool:
+    """It may look at what an end user used, which costs a look at the counters."""
+    return "subject_" in source
+
+
+def reads_quota(source: str) -> bool:
+    """It may call a function about quotas."""
+    return any(name in source for name in QUOTA_FUNCTIONS)
+
+
+def _defines(script: rhai_py.Script, name: str) -> bool:
+    return script.has_function(name, len(ENTRY_POINTS[name]))
+
+
+def _wrong_signatures(script: rhai_py.Script) -> list[Problem]:
+    found = {name: arity for name, arity in script.functions if name in ENTRY_POINTS}
+    if "route_task" in found:
+        found.pop("schedule_job", None)  # a function of the script's own
+    if not found:
+        return [Problem(f"a policy defines {' or '.join(map(_signature, DECIDING))}")]
+    return [
+        Problem(f"write {_signature(name)}")
+        for name, arity in found.items()
+        if arity != len(ENTRY_POINTS[name])
+    ]
+
+
+def _unknown_codes(source: str) -> list[Problem]:
     """Of `reject("…", "code")` with a literal code; one that is computed fails when it is used."""
+    problems = []
     for match in _REJECT_OR_NOISE.finditer(source):
         code = match["code"]
         if code is not None and code not in REJECTION_CODES:
             line = source.count("\n", 0, match.start()) + 1
-            nearest = difflib.get_close_matches(code, REJECTION_CODES, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(REJECTION_CODES)}"
-            raise PolicyInvalid(f"reject() knows no code {code!r}; {hint}", line)
+            column = match.start() - source.rfind("\n", 0, match.start())
+            problems.append(
+                Problem(f"reject() knows no code {code!r}; {hint(code, REJECTION_CODES)}", line, column)
+            )
+    return problems
+
+
+def hint(word: object, known: Iterable[str]) -> str:
+    """The nearest of what there is, else all of it."""
+    names = list(known)
+    nearest = difflib.get_close_matches(str(word), names, n=1)
+    return f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(names)}"
 
 
 def _signature(name: str) -> str:

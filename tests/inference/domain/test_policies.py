@@ -25,7 +25,7 @@ def test_code_of_a_rejection_must_be_one_that_clients_can_get() -> None:
         policies.compile_policy('fn should_admit(task, customer) {\n  reject("no", "model_not_alowed")\n}')
 
     assert refused.value.message == (
-        "line 2: reject() knows no code 'model_not_alowed'; did you mean 'model_not_allowed'?"
+        "line 2, column 3: reject() knows no code 'model_not_alowed'; did you mean 'model_not_allowed'?"
     )
 
 

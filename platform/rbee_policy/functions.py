@@ -1,0 +1,162 @@
+"""What scripts may call. Every function answers from what its call was given, and never does I/O.
+
+A fact that is not known is `()`, and so is one about anybody or anything that this script is not offered: a tenant's
+script cannot tell another tenant, or a worker that is not for it, from one that there is not.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import rhai_py
+
+from rbee_policy.regions import region_is_eu
+from rbee_policy.world import NO_LIMIT
+
+BYTES_PER_MIB: Final = 1 << 20
+
+
+class Facts(NamedTuple):
+    """`customer` is whom the task is for; without it nothing is known of quotas."""
+
+    customer: rhai_py.Record | None = None
+    knows_model: Callable[[str], bool] = lambda name: False
+
+
+NO_FACTS: Final = Facts()
+
+
+class _Call(threading.local):
+    """Host functions run on the thread that called the script."""
+
+    facts: Facts = NO_FACTS
+    workers: Sequence[rhai_py.Record] = ()
+
+
+_call = _Call()
+
+
+@contextmanager
+def answering(facts: Facts, workers: Sequence[rhai_py.Record] = ()) -> Iterator[None]:
+    """While a script runs that is offered `workers`."""
+    _call.facts, _call.workers = facts, workers
+    try:
+        yield
+    finally:
+        _call.facts, _call.workers = NO_FACTS, ()
+
+
+def _tenant_usage(id: str) -> int | None:  # noqa: A002 - what the reference calls it
+    return _of_customer(id, "tokens_used_today")
+
+
+def _tenant_remaining_quota(id: str) -> int | None:  # noqa: A002
+    return _of_customer(id, "tokens_remaining_today")
+
+
+def _tenant_over_quota(id: str) -> bool | None:  # noqa: A002
+    used, limit = _of_customer(id, "tokens_used_today"), _of_customer(id, "daily_limit")
+    return None if used is None or limit is None else limit != NO_LIMIT and used > limit
+
+
+def _gpu_vram_total(id: str) -> int | None:  # noqa: A002
+    return _sum_of_devices(_named(id), "total_vram_mb")
+
+
+def _gpu_vram_free(id: str) -> int | None:  # noqa: A002
+    return _sum_of_devices(_named(id), "vram_free_mb")
+
+
+def _gpu_device_name(id: str) -> str | None:  # noqa: A002
+    named = _named(id)
+    return str(named[0].get("gpu_name")) or None if named else None
+
+
+def _model_exists(name: str) -> bool:
+    return _call.facts.knows_model(name)
+
+
+def _model_vram_required(name: str) -> int | None:
+    taken = [_integer(worker, "vram_mb") for worker in _call.workers if worker.get("model") == name]
+    return max(taken, default=0) or None
+
+
+def _model_size_bytes(name: str) -> int | None:
+    vram_mib = _model_vram_required(name)
+    return None if vram_mib is None else vram_mib * BYTES_PER_MIB
+
+
+FUNCTIONS: Final[dict[str, Callable[..., object]]] = {
+    "region_is_eu": region_is_eu,
+    "tenant_usage": _tenant_usage,
+    "tenant_remaining_quota": _tenant_remaining_quota,
+    "tenant_over_quota": _tenant_over_quota,
+    "gpu_vram_total": _gpu_vram_total,
+    "gpu_vram_free": _gpu_vram_free,
+    "gpu_device_name": _gpu_device_name,
+    "model_exists": _model_exists,
+    "model_vram_required": _model_vram_required,
+    "model_size_bytes": _model_size_bytes,
+}
+QUOTA_FUNCTIONS: Final = ("tenant_usage", "tenant_remaining_quota", "tenant_over_quota")
+
+
+def hives_of(workers: Sequence[rhai_py.Record]) -> list[rhai_py.Record]:
+    """The hives of those workers, in their order, as far as these workers tell of them."""
+    by_hive: dict[str, list[rhai_py.Record]] = {}
+    for worker in workers:
+        by_hive.setdefault(str(worker.get("hive")), []).append(worker)
+    return [rhai_py.Record("hive", _hive_fields(name, of_it)) for name, of_it in by_hive.items()]
+
+
+def _hive_fields(name: str, workers: list[rhai_py.Record]) -> dict[str, Any]:
+    first = workers[0]
+    in_flight = sum(_integer(worker, "in_flight") for worker in workers)
+    capacity = sum(_integer(worker, "capacity") for worker in workers)
+    return {
+        "id": name,
+        "name": name,
+        "status": "ready",
+        "region": first.get("region"),
+        "region_is_eu": first.get("region_is_eu"),
+        "tier": first.get("tier"),
+        "gpu_type": first.get("gpu_type"),
+        "gpus": _sum_of_devices(workers, "gpus"),
+        "workers": len(workers),
+        "in_flight": in_flight,
+        "capacity": capacity,
+        "load": in_flight / capacity if capacity > 0 else 1.0,
+        "vram_free_mb": _sum_of_devices(workers, "vram_free_mb"),
+        "total_vram_mb": _sum_of_devices(workers, "total_vram_mb"),
+    }
+
+
+def _of_customer(name: str, field: str) -> int | None:
+    customer = _call.facts.customer
+    if customer is None or not name or name not in {customer.get("id"), customer.get("tenant_id")}:
+        return None
+    return _integer(customer, field)
+
+
+def _named(name: str) -> list[rhai_py.Record]:
+    """The worker of that id or instance, or all of the hive of that name."""
+    for field in ("id", "instance", "hive"):
+        found = [worker for worker in _call.workers if worker.get(field) == name]
+        if found:
+            return found
+    return []
+
+
+def _sum_of_devices(workers: list[rhai_py.Record], field: str) -> int | None:
+    """Workers that share their first device share all: each device counts once."""
+    by_device = {(worker.get("hive"), worker.get("gpu_index")): worker for worker in workers}
+    return sum(_integer(worker, field) for worker in by_device.values()) if by_device else None
+
+
+def _integer(record: rhai_py.Record, field: str) -> int:
+    """A label may have put a text there, which counts nothing."""
+    value = record.get(field)
+    return int(value) if isinstance(value, int | float) else 0
