@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from rbee_cli import __version__
-from rbee_cli.commands import chat, hive, key, login, model, status, tenant, up, usage
+from rbee_cli.commands import chat, hive, key, login, model, policy, status, tenant, up, usage
 from rbee_cli.errors import CliError, UsageError
 
 EPILOG = """Examples:
@@ -47,6 +47,7 @@ app.command(epilog=chat.EPILOG)(chat.chat)
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")
 app.add_typer(key.app, name="key")
+app.add_typer(policy.app, name="policy")
 app.add_typer(tenant.app, name="tenant")
 app.command(epilog=usage.EPILOG)(usage.usage)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import yaml
+
+from rbee_policy.problems import Invalid, Problem
 
 MAX_BYTES: Final = 256 << 10
 MAX_DEPTH: Final = 12
@@ -19,23 +21,8 @@ MAX_DEPTH: Final = 12
 Path = tuple[str | int, ...]
 
 
-class Fault(NamedTuple):
-    """`line` and `column` count from 1."""
-
-    message: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"line {self.line}, column {self.column}: {self.message}"
-
-
-class DocumentInvalid(ValueError):
-    """`str()` of it is the first of `faults`."""
-
-    def __init__(self, *faults: Fault) -> None:
-        super().__init__(str(faults[0]))
-        self.faults = faults
+class DocumentInvalid(Invalid):
+    """It cannot be read, or does not say what its kind of document says."""
 
 
 class Document:
@@ -44,19 +31,27 @@ class Document:
     def __init__(self, value: Any, places: dict[Path, tuple[int, int]]) -> None:
         self.value = value
         self._places = places
-        self._faults: list[Fault] = []
+        self._problems: list[Problem] = []
 
     def blame(self, path: Path, problem: str) -> None:
-        known = path
-        while known not in self._places:
-            known = known[:-1]
         name = named(path)
-        self._faults.append(Fault(f"{name}: {problem}" if name else problem, *self._places[known]))
+        found = Problem(f"{name}: {problem}" if name else problem, *self._place_of(path))
+        if found not in self._problems:
+            self._problems.append(found)
+
+    def line_of(self, path: Path) -> int:
+        return self._place_of(path)[0]
 
     def done(self) -> None:
         """Raises DocumentInvalid."""
-        if self._faults:
-            raise DocumentInvalid(*sorted(self._faults, key=lambda fault: fault[1:]))
+        if self._problems:
+            raise DocumentInvalid(*sorted(self._problems, key=lambda problem: problem[1:]))
+
+    def _place_of(self, path: Path) -> tuple[int, int]:
+        """Its own, else that of what it is missing from."""
+        while path not in self._places:
+            path = path[:-1]
+        return self._places[path]
 
 
 def named(path: Path) -> str:
@@ -88,24 +83,24 @@ _PLAIN_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("bool", "null", "int", "fl
 def read_document(text: str) -> Document:
     """Raises DocumentInvalid."""
     if len(text) > MAX_BYTES:
-        raise DocumentInvalid(Fault(f"it is larger than {MAX_BYTES >> 10} KiB", 1, 1))
+        raise DocumentInvalid(Problem(f"it is larger than {MAX_BYTES >> 10} KiB", 1, 1))
     loader = None
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         if node is None:
-            raise DocumentInvalid(Fault("it is empty", 1, 1))
+            raise DocumentInvalid(Problem("it is empty", 1, 1))
         places: dict[Path, tuple[int, int]] = {}
         value = _value(loader, node, (), places, set())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise DocumentInvalid(Fault(error.problem or "it is no YAML", line, column)) from None
+        raise DocumentInvalid(Problem(error.problem or "it is no YAML", line, column)) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise DocumentInvalid(Fault("a character that YAML does not take", line, 1)) from None
+        raise DocumentInvalid(Problem("a character that YAML does not take", line, 1)) from None
     except RecursionError:
-        raise DocumentInvalid(Fault("it is nested too deeply", 1, 1)) from None
+        raise DocumentInvalid(Problem("it is nested too deeply", 1, 1)) from None
     return Document(value, places)
 
 
@@ -156,4 +151,4 @@ def _scalar(loader: _Loader, node: yaml.Node) -> str | int | float | bool | None
 
 
 def _refused(node: yaml.Node, problem: str) -> DocumentInvalid:
-    return DocumentInvalid(Fault(problem, node.start_mark.line + 1, node.start_mark.column + 1))
+    return DocumentInvalid(Problem(problem, node.start_mark.line + 1, node.start_mark.column + 1))

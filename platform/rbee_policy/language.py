@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 import rhai_py
 
 from rbee_policy.codes import REJECTION_CODES
 from rbee_policy.functions import FUNCTIONS, QUOTA_FUNCTIONS
+from rbee_policy.problems import Invalid, Problem, hint
 
 ENTRY_POINTS: Final[dict[str, tuple[str, ...]]] = {
     "should_admit": ("task", "customer"),
@@ -44,27 +43,8 @@ _REJECT_OR_NOISE = re.compile(
 engine = rhai_py.Engine(aliases={"match": "switch"}, functions=FUNCTIONS)
 
 
-class Problem(NamedTuple):
-    """`line` and `column` count from 1; None where no place is to blame."""
-
-    message: str
-    line: int | None = None
-    column: int | None = None
-
-    def __str__(self) -> str:
-        if self.line is None:
-            return self.message
-        column = "" if self.column is None else f", column {self.column}"
-        return f"line {self.line}{column}: {self.message}"
-
-
-class PolicyInvalid(ValueError):
-    """The script cannot be kept. `str()` of it, `problem`, `line` and `column` are of the first of `problems`."""
-
-    def __init__(self, *problems: Problem) -> None:
-        super().__init__(str(problems[0]))
-        self.problems = problems
-        self.problem, self.line, self.column = problems[0]
+class PolicyInvalid(Invalid):
+    """The script cannot be kept."""
 
 
 def compile_policy(source: str) -> rhai_py.Script:
@@ -133,13 +113,6 @@ def _unknown_codes(source: str) -> list[Problem]:
                 Problem(f"reject() knows no code {code!r}; {hint(code, REJECTION_CODES)}", line, column)
             )
     return problems
-
-
-def hint(word: object, known: Iterable[str]) -> str:
-    """The nearest of what there is, else all of it."""
-    names = list(known)
-    nearest = difflib.get_close_matches(str(word), names, n=1)
-    return f"did you mean {nearest[0]!r}?" if nearest else f"there are {', '.join(names)}"
 
 
 def _signature(name: str) -> str:

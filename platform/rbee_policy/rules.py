@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from rbee_policy.codes import REJECTION_CODES
 from rbee_policy.documents import Document, Path, read_document
-from rbee_policy.language import PolicyInvalid, compile_policy, hint
+from rbee_policy.language import PolicyInvalid, compile_policy
+from rbee_policy.problems import hint
 from rbee_policy.quoting import comment, quoted
 from rbee_policy.world import CUSTOMER, TASK, WORKER, Field
 
