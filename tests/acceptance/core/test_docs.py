@@ -3,21 +3,18 @@
 import re
 import shlex
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 import rhai_py
 
 from rbee.env import VARIABLES
+from rbee_policy.asking import ask_admission, ask_routing
+from rbee_policy.language import admits, compile_policy, router_of
+from rbee_policy.world import defaults
 from tests.system import ROOT, System, rbee
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "platform" / "docs").rglob("*.md"))]
-WORKER = {
-    "id": "w1", "hive": "gaming-pc", "gpu_type": "RTX4090", "capability": "text-gen", "region": "EU", "model": "m",
-    "load": 0.0, "in_flight": 0, "vram_free_mb": 1000,
-}  # fmt: skip
-TASK = {"type": "text-gen", "model": "m", "customer_tier": "pro", "max_tokens": 10}
-CUSTOMER = {"tier": "pro", "tokens_used_today": 0, "daily_limit": 1000}
-
 
 def blocks(language: str) -> list[tuple[str, str]]:
     fence = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -25,14 +22,16 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("page", "script"), blocks("rhai"))
-def test_script_in_the_docs_admits_and_routes(page: str, script: str) -> None:
-    compiled = rhai_py.Engine().compile(script)
-    worker = rhai_py.Record("worker", WORKER)
-    task = rhai_py.Record("task", TASK)
+def test_script_in_the_docs_can_be_kept_and_admits_and_routes(page: str, script: str) -> None:
+    compiled = compile_policy(script)
+    worker = rhai_py.Record("worker", defaults("worker"))
+    task = rhai_py.Record("task", defaults("task"))
+    offered = SimpleNamespace(record=worker)
 
-    if compiled.has_function("should_admit", 2):
-        assert compiled.call("should_admit", task, rhai_py.Record("customer", CUSTOMER)).admitted
-    assert compiled.call("route_task", task, rhai_py.Workers([worker])) is worker
+    if admits(compiled):
+        assert ask_admission(compiled, task, rhai_py.Record("customer", defaults("customer"))) is None
+    if router_of(compiled):
+        assert list(ask_routing(compiled, task, [offered], turn=0)) in ([offered], [])
 
 
 def test_rbee_commands_in_the_docs_run(home: System) -> None:
