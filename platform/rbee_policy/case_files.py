@@ -82,8 +82,6 @@ def _case(document: Document, path: Path, written: Any, top: dict[str, Any]) -> 
         return None
     models = _models(document, path, written, top) | {str(task["model"])}
     models |= {str(worker.record.get("model")) for worker in offered or ()}
-    if expected.word == "admit" and "workers" not in written:
-        offered = None
     return Case(
         str(name),
         document.line_of(path),

@@ -70,7 +70,7 @@ for _tag, _pattern, _first in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
     ("int", r"[-+]?(?:0|[1-9][0-9]*)", "-+0123456789"),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*|(?=[eE])))(?:[eE][-+]?[0-9]+)?", "-+.0123456789"),
 ):
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}",
@@ -114,24 +114,26 @@ def _value(
         raise _refused(node, f"the tag {node.tag} is not read here")
     if len(path) > MAX_DEPTH:
         raise _refused(node, "it is nested too deeply")
-    places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+    places.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
     if isinstance(node, yaml.SequenceNode):
         return [_value(loader, item, (*path, at), places, seen) for at, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):
         found: dict[str, Any] = {}
         for key, item in _pairs(node):
-            if key in found:
-                raise _refused(item, f"{key!r} stands here twice")
-            found[key] = _value(loader, item, (*path, key), places, seen)
+            name = str(key.value)
+            if name in found:
+                raise _refused(key, f"{name!r} stands here twice")
+            places[(*path, name)] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            found[name] = _value(loader, item, (*path, name), places, seen)
         return found
     return _scalar(loader, node)
 
 
-def _pairs(node: yaml.MappingNode) -> Iterator[tuple[str, yaml.Node]]:
+def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
     for key, item in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise _refused(key, "a name is a plain text")
-        yield str(key.value), item
+        yield key, item
 
 
 def _scalar(loader: _Loader, node: yaml.Node) -> str | int | float | bool | None:
@@ -143,9 +145,12 @@ def _scalar(loader: _Loader, node: yaml.Node) -> str | int | float | bool | None
         raise _refused(node, "it is too large for an integer")
     if isinstance(value, float) and not math.isfinite(value):
         raise _refused(node, "it is too large for a number")
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-        raise _refused(node, "it holds half a character")
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, str):
+        try:  # JSON writes what is beyond 16 bits in two halves
+            return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            raise _refused(node, "it holds half a character") from None
+    if value is None or isinstance(value, int | float | bool):
         return value
     raise _refused(node, "it is not what its tag says")
 

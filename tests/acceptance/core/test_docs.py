@@ -16,6 +16,7 @@ from tests.system import ROOT, System, rbee
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "platform" / "docs").rglob("*.md"))]
 
+
 def blocks(language: str) -> list[tuple[str, str]]:
     fence = re.compile(rf"^```{language}\n(.*?)^```", re.DOTALL | re.MULTILINE)
     return [(page.name, block) for page in PAGES for block in fence.findall(page.read_text())]
