@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 
 from billing.models import UsageEvent
@@ -10,7 +11,7 @@ from inference.domain import policies
 from tenants.models import ApiKey
 from tests.acceptance.core import scripts
 from tests.factories.tenants import TESTER, make_key, make_plan, make_project, make_tenant
-from tests.inference.api.conftest import Colony
+from tests.inference.api.conftest import Colony, chat
 from tests.inference.api.test_answers import error
 
 
@@ -133,6 +134,74 @@ def test_scripts_see_what_is_written_of_a_task(business: Colony) -> None:
         )
 
     assert error(refused)["message"] == "text-gen m completions true high 14 3 gold EU gold"
+
+
+def refused(colony: Colony, **fields: object) -> str:
+    """The message of the script's rejection."""
+    answer = colony.ask("x", **fields)
+    assert answer.status_code == 403, answer.text
+    message: str = error(answer)["message"]
+    return message
+
+
+def test_scripts_see_pseudonyms_of_end_users_and_sessions(business: Colony) -> None:
+    business.policy("fn should_admit(task, customer) { reject(`${task.subject} ${task.session}`) }")
+
+    subject, session = refused(business, user="alice@example.org").split(" ")
+    other, named = refused(business, safety_identifier="bob", prompt_cache_key="Alice's chat").split(" ")
+
+    assert subject == session
+    assert len({subject, other, named}) == 3
+    assert {len(each) for each in (subject, other, named)} == {32}
+    assert refused(business, prompt_cache_key="Alice's chat") == f" {named}"
+    assert refused(business) == " "
+
+
+def test_a_script_limits_one_end_user_and_no_other(business: Colony) -> None:
+    business.policy("""
+        fn route_task(task, workers) {
+            if task.subject_requests_this_minute >= 2 {
+                reject(`${task.subject_tokens_used_today > 0}`, "rate_limit_exceeded")
+            }
+        }""")
+
+    assert [business.ask("x", user="alice").status_code for _ in range(3)] == [200, 200, 429]
+    assert error(business.ask("x", user="alice"))["message"] == "true"
+    assert business.ask("x", user="bob").status_code == 200
+    assert business.ask("x").status_code == 200
+
+
+def test_functions_of_scripts_answer_of_this_task_only(farm: Colony) -> None:
+    stranger = make_tenant()
+    tenant = make_tenant(plan=make_plan(tokens_per_day=100_000))
+    key = make_key(make_project(tenant))[1]
+    farm.policy(
+        f"""fn route_task(task, workers) {{
+            let first = workers.first();
+            reject(`${{tenant_remaining_quota("{tenant.slug}")}} ${{type_of(tenant_usage("{stranger.slug}"))}}`
+                + ` ${{tenant_over_quota(task.tenant_id)}} ${{gpu_vram_total(first.id) == first.total_vram_mb}}`
+                + ` ${{model_exists("small")}} ${{model_exists("large")}} ${{type_of(gpu_vram_total("nowhere"))}}`)
+        }}"""
+    )
+
+    assert refused(farm, key=key, model="small") == "100000 () false true true false ()"
+
+
+def test_estimated_duration_is_what_the_client_says(business: Colony) -> None:
+    business.policy("fn should_admit(task, customer) { reject(`${task.estimated_duration_minutes}`) }")
+
+    def asked(value: str) -> httpx.Response:
+        return business.call(**{"x-estimated-duration-minutes": value}).post(
+            "/v1/chat/completions", json=chat("x")
+        )
+
+    assert error(asked("2.5"))["message"] == "2.5"
+    assert refused(business) == "0"
+    for wrong in ("-1", "soon", "1e9", "nan", "1234567"):
+        assert (asked(wrong).status_code, error(asked(wrong))["param"]) == (
+            400,
+            "X-Estimated-Duration-Minutes",
+        )
 
 
 def test_model_without_a_worker_is_a_503_that_tells_loading_from_missing(business: Colony) -> None:

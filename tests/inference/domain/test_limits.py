@@ -1,6 +1,6 @@
 import pytest
 
-from inference.domain.limits import duration, limits_of
+from inference.domain.limits import Level, duration, limits_of, rate_headers
 from tests.inference.domain.lane import make_caller
 
 
@@ -33,6 +33,18 @@ def test_the_day_is_counted_even_without_a_limit_and_comes_first() -> None:
         ("tokens", "w", 2, 30),
         ("concurrent_tasks", "l", 4, 1),
     ]
+
+
+def test_an_end_user_is_counted_when_one_is_named_and_never_limited() -> None:
+    found = limits_of(make_caller("t", requests_per_minute=1), 30, subject="5e5")
+    others = limits_of(make_caller("other", requests_per_minute=1), 30, subject="5e5")
+
+    assert [(limit.name, limit.kind, limit.limit, limit.amount) for limit in found[2:]] == [
+        ("tokens_of_subject", "d", -1, 30),
+        ("requests_of_subject", "w", -1, 1),
+    ]
+    assert {limit.key for limit in found}.isdisjoint(limit.key for limit in others)
+    assert rate_headers([Level(limit, 1, 1) for limit in found[2:]]) == {}
 
 
 def test_keys_of_a_tenant_share_its_limits() -> None:

@@ -7,8 +7,8 @@ import redis
 
 from gdpr.ids import uuid7
 from inference.domain import reserve
-from inference.domain.limits import DAY_MS, day_key, limits_of
-from inference.domain.reserve import EPOCH_KEY, Delivery, Reservation, Reserver
+from inference.domain.limits import DAY_MS, day_key, limits_of, subject_keys
+from inference.domain.reserve import EPOCH_KEY, Delivery, Reservation, Reserver, Used
 from inference.transport.resp import RedisPipe
 from tests.inference.domain.lane import failure_of, make_caller
 from tests.inference.domain.taker import take_many
@@ -28,12 +28,11 @@ async def make_reserver(pipe: RedisPipe, queen: str = "q") -> Reserver:
     return reserver
 
 
-async def take(reserver: Reserver, tokens: int = 10, **limits: int) -> Reservation:
+async def take(reserver: Reserver, tokens: int = 10, subject: str = "", **limits: int) -> Reservation:
     task = uuid7().hex
     delivery = Delivery(f"h:body:{task}", b"body", 10_000, "h:tasks", task.encode())
-    return await reserver.reserve(
-        task, limits_of(make_caller(TENANT, **limits), tokens), delivery, if_late=lambda _: None
-    )
+    taken = limits_of(make_caller(TENANT, **limits), tokens, subject=subject)
+    return await reserver.reserve(task, taken, delivery, if_late=lambda _: None)
 
 
 async def left_behind(pipe: RedisPipe) -> tuple[int, int]:
@@ -208,3 +207,34 @@ def test_eight_processes_take_exactly_the_limit_together(redis_url: str) -> None
             shared = limits_of(make_caller(uuid7().hex, **limits), 10)
             taken = processes.starmap(take_many, [(redis_url, shared, 60)] * 8, chunksize=1)
             assert sum(taken) == expected
+
+
+async def test_what_an_end_user_took_is_told_apart_from_others_and_corrected_to_what_was_used(
+    pipe: RedisPipe, reserver: Reserver
+) -> None:
+    first = await take(reserver, tokens=10, subject="alice")
+    await take(reserver, tokens=5, subject="alice")
+    await take(reserver, tokens=3, subject="bob")
+    await take(reserver, tokens=1)
+
+    assert await reserver.used(TENANT, "alice") == Used(19, 15, 2)
+    assert await reserver.used(TENANT, "bob") == Used(19, 3, 1)
+    assert await reserver.used(TENANT, "carol") == Used(19, 0, 0)
+    assert await reserver.used(TENANT) == Used(19)
+    first.release(4)
+    assert await reserver.used(TENANT, "alice") == Used(13, 9, 2)
+    assert await reserver.used_today(TENANT) == 13
+    day, minute = subject_keys(TENANT, "alice")
+    assert 0 < await pipe.call("PTTL", minute) <= 60_000
+    assert 0 < await pipe.call("PTTL", day) <= DAY_MS
+
+
+async def test_what_an_end_user_took_in_a_minute_survives_the_loss_of_the_counters(
+    pipe: RedisPipe, reserver: Reserver
+) -> None:
+    await take(reserver, tokens=10, subject="alice")
+    await pipe.call("FLUSHALL")
+    await reserver.register()
+    await pipe.call("SET", EPOCH_KEY, "1")
+
+    assert await reserver.used(TENANT, "alice") == Used(10, 10, 1)

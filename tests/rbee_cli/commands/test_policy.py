@@ -57,7 +57,7 @@ def test_what_is_wrong_is_said_as_a_compiler_says_it(folder: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == "good.rhai: ok\n"
     places = [line.split(": ")[0] for line in done.stderr.splitlines()]
-    assert places == ["bad.rhai:3:1", "codes.rhai:2:3", "codes.rhai:3:3", "bad.yaml:2:11"]
+    assert places == ["bad.rhai:3:1", "codes.rhai:2:3", "codes.rhai:3:3", "bad.yaml:2:12"]
     assert "did you mean 'gpu_type'?" in done.stderr
 
 
