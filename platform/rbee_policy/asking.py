@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 import rhai_py
 
 from rbee_policy.codes import REJECTION_CODES, code_of
-from rbee_policy.functions import NO_FACTS, Facts, answering, hives_of
+from rbee_policy.functions import NO_FACTS, Facts, answer_from, hives_of
 from rbee_policy.language import router_of
 
 # The wall clock, which goes on while a busy machine runs somebody else; the work itself is bounded by the operations that
@@ -84,7 +84,7 @@ def ask_routing(
 ) -> Sequence[W] | Rejection:
     """What the script leaves of `workers`: `workers` itself when it has no opinion, none when it answers `none`. `turn`
     is where `workers.round_robin()` stands. Raises ScriptBroke."""
-    function = router_of(script) or "route_task"
+    function = _router_of(script)
     offered = {id(worker.record): worker for worker in workers}
     records = [worker.record for worker in workers]
     listed = rhai_py.Workers(records, round_robin=turn)
@@ -145,11 +145,18 @@ def _call(
     variables: dict[str, object] = {}
     if _names_hives(script):
         variables["variables"] = {HIVES: rhai_py.Workers(hives_of(workers))}
+    answer_from(facts, workers)
     try:
-        with answering(facts, workers):
-            return script.call(function, *arguments, timeout_ms=CALL_TIMEOUT_MS, **variables)
+        return script.call(function, *arguments, timeout_ms=CALL_TIMEOUT_MS, **variables)
     except rhai_py.RhaiError as error:
         raise ScriptBroke(function, f"{error.kind}: {error.message}", error.line, error.column) from None
+    finally:
+        answer_from(NO_FACTS)
+
+
+@lru_cache(maxsize=256)
+def _router_of(script: rhai_py.Script) -> str:
+    return router_of(script) or "route_task"
 
 
 @lru_cache(maxsize=256)

@@ -7,8 +7,7 @@ script cannot tell another tenant, or a worker that is not for it, from one that
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import rhai_py
@@ -39,14 +38,10 @@ class _Call(threading.local):
 _call = _Call()
 
 
-@contextmanager
-def answering(facts: Facts, workers: Sequence[rhai_py.Record] = ()) -> Iterator[None]:
-    """While a script runs that is offered `workers`."""
-    _call.facts, _call.workers = facts, workers
-    try:
-        yield
-    finally:
-        _call.facts, _call.workers = NO_FACTS, ()
+def answer_from(facts: Facts, workers: Sequence[rhai_py.Record] = ()) -> None:
+    """On this thread, until the next time: while a script runs that is offered `workers`."""
+    _call.facts = facts
+    _call.workers = workers
 
 
 def _tenant_usage(id: str) -> int | None:  # noqa: A002 - what the reference calls it
