@@ -77,6 +77,7 @@ async def answer(
             decision=choice.facts(),
         )
 
+    deciders = in_force(queen.policies, caller.tenant_id)
     task = Task(
         id=task_id,
         request_id=exchange.request_id,
@@ -93,10 +94,10 @@ async def answer(
         deadline_ms=now_ms + queen.env.task_timeout_s * 1000,
         make_envelope=make_envelope,
         subject=subject,
+        is_subject_counted=any(policy.needs_subject for policy in deciders),
         session=session,
         estimated_minutes=_estimated_minutes(exchange),
     )
-    deciders = in_force(queen.policies, caller.tenant_id)
     used = await _used(queen, task, deciders)
     record = task_record(task, kind=model.capability, priority=priority, used=used)
     facts = Facts(knows_model=queen.offer.knows)
@@ -120,7 +121,7 @@ async def answer(
 async def _used(queen: Queen, task: Task, deciders: list[Policy]) -> Used:
     """What the scripts in force may look at; Redis is asked for no more."""
     tenant_id = task.caller.tenant_id
-    if task.subject and any(policy.needs_subject for policy in deciders):
+    if task.subject and task.is_subject_counted:
         return await queen.reserver.used(tenant_id, task.subject)
     if any(policy.needs_customer for policy in deciders):
         return Used(await queen.reserver.used_today(tenant_id))

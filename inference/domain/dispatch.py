@@ -133,7 +133,8 @@ class Dispatcher:
         try:
             self._attach(stream)
             if stream.reservation is None:
-                limits = limits_of(task.caller, task.tokens_reserved, subject=task.subject)
+                counted = task.subject if task.is_subject_counted else ""
+                limits = limits_of(task.caller, task.tokens_reserved, subject=counted)
                 stream.reservation = await self._reserver.reserve(
                     task.id, limits, delivery, if_late=lambda late: self._on_reserved_late(stream, late)
                 )

@@ -33,6 +33,7 @@ class Task(msgspec.Struct, kw_only=True, eq=False):
     deadline_ms: int  # Unix time
     make_envelope: MakeEnvelope
     subject: str = ""  # pseudonym of the end user
+    is_subject_counted: bool = False  # what the end user takes, because a script looks at it
     session: str = ""  # pseudonym of what shares a prompt
     estimated_minutes: float = 0  # what the client says
 

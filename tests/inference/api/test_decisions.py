@@ -4,6 +4,7 @@ import json
 
 import httpx
 import pytest
+import redis
 
 from billing.models import UsageEvent
 from gdpr.scope import colony_tx
@@ -250,3 +251,18 @@ def test_plans_without_opinion_share_the_load(business: Colony) -> None:
     finally:
         for client in waiting:
             client.close()
+
+
+def test_end_users_are_counted_only_while_a_script_looks_at_them(business: Colony) -> None:
+    def counted() -> int:
+        with redis.Redis.from_url(business.redis_url) as client:
+            return len(list(client.scan_iter("rbee:lim:*:of:*")))
+
+    before = counted()
+    assert business.ask("x", user="alice").status_code == 200
+    assert counted() == before
+    business.policy("fn should_admit(task, customer) { task.subject_tokens_used_today >= 0; admit() }")
+    assert business.ask("x").status_code == 200
+    assert counted() == before
+    assert business.ask("x", user="alice").status_code == 200
+    assert counted() == before + 2
