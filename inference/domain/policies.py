@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import AbstractContextManager
-from typing import NoReturn
+from typing import Final, NoReturn
 from uuid import UUID
 
 import msgspec
@@ -25,6 +25,8 @@ from inference.models import Policy, PolicyVersion
 from rbee_policy import language
 from tenants.domain.invalidation import announce_after_commit
 
+PROBLEMS_TOLD: Final = 5
+
 
 class ActivePolicy(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: UUID | None  # None: the operator's
@@ -39,7 +41,8 @@ def compile_policy(source: str) -> rhai_py.Script:
     try:
         return language.compile_policy(source)
     except language.PolicyInvalid as invalid:
-        raise InvalidInput(str(invalid), param="source", code="policy_invalid") from None
+        told = "; ".join(map(str, invalid.problems[:PROBLEMS_TOLD]))
+        raise InvalidInput(told, param="source", code="policy_invalid") from None
 
 
 def save_version(

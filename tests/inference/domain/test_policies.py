@@ -29,6 +29,18 @@ def test_code_of_a_rejection_must_be_one_that_clients_can_get() -> None:
     )
 
 
+def test_all_that_is_wrong_with_a_script_is_told() -> None:
+    with pytest.raises(InvalidInput) as refused:
+        policies.compile_policy(
+            'fn route_task(task) {}\nfn should_admit(task, customer) { reject("no", "none_workers") }'
+        )
+
+    assert refused.value.message == (
+        "write fn route_task(task, workers); "
+        "line 2, column 35: reject() knows no code 'none_workers'; did you mean 'no_workers'?"
+    )
+
+
 @pytest.mark.usefixtures("db")
 def test_scheduler_file_is_kept_once_and_never_active(redis_url: str) -> None:
     first = policies.import_file(ROUTE + " // file", actor=TESTER)
