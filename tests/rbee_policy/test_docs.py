@@ -4,13 +4,17 @@ import re
 from pathlib import Path
 
 import pytest
+import rhai_py
 
+from rbee_policy.asking import Rejection, ask_routing
 from rbee_policy.case_files import read_cases
 from rbee_policy.cases import run_cases
 from rbee_policy.codes import REJECTION_CODES
 from rbee_policy.files import cases_beside, kind_of, problems_in, script_in
 from rbee_policy.language import compile_policy
 from rbee_policy.reference import rewritten, tables
+from rbee_policy.world import defaults
+from tests.rbee_policy.test_functions import Worker
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "platform" / "docs"
@@ -32,6 +36,35 @@ def test_every_script_in_the_docs_can_be_kept(page: str, script: str) -> None:
 @pytest.mark.parametrize(("page", "text"), blocks("yaml", [DOCS / "policies.md", DOCS / "cookbook.md"]))
 def test_every_document_in_the_docs_can_be_read(page: str, text: str) -> None:
     assert problems_in("block.yaml", text) == []
+
+
+def serving(recipe: str, workers: list[Worker], session: str) -> str:
+    script = compile_policy((EXAMPLES / recipe).read_text())
+    task = rhai_py.Record("task", {**defaults("task"), "session": session})
+    left = ask_routing(script, task, workers, turn=0)
+    assert not isinstance(left, Rejection)
+    return str(left[0].record.get("id"))
+
+
+def test_the_canary_gets_five_of_a_hundred_sessions_and_keeps_them() -> None:
+    workers = [Worker(id="old"), Worker(id="new", group="canary")]
+    sessions = [f"session-{number}" for number in range(2000)]
+
+    served = [serving("canary.rhai", workers, session) for session in sessions]
+
+    assert 60 <= served.count("new") <= 140
+    assert served == [serving("canary.rhai", workers, session) for session in sessions]
+
+
+def test_a_session_moves_only_when_its_own_worker_goes() -> None:
+    workers = [Worker(id=f"w{number}") for number in range(4)]
+    sessions = [f"session-{number}" for number in range(400)]
+
+    before = {session: serving("sticky-sessions.rhai", workers, session) for session in sessions}
+    after = {session: serving("sticky-sessions.rhai", workers[1:], session) for session in sessions}
+
+    assert set(before.values()) == {"w0", "w1", "w2", "w3"}
+    assert all(before[session] == after[session] for session in sessions if before[session] != "w0")
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
