@@ -76,7 +76,7 @@ def test_tenant_is_asked_after_the_operator_and_cannot_overrule() -> None:
         "1",
         "none",
         "task",
-        "customer.tire",
+        "[customer][0].tire",
         "throw 1",
         "loop {}",
         'reject("no", "wh" + "at")',
@@ -90,7 +90,7 @@ def test_script_that_breaks_refuses(body: str) -> None:
 
 
 def test_log_names_line_and_column_and_the_nearest_field(caplog: pytest.LogCaptureFixture) -> None:
-    script = "fn should_admit(task, customer) {\n    customer.tire == 1\n}"
+    script = "fn should_admit(task, customer) {\n    [customer][0].tire == 1\n}"
 
     with pytest.raises(PolicyFailed):
         admit(Scripts(script), TENANT, task(), customer())

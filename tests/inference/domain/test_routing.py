@@ -140,7 +140,7 @@ def test_round_robin_takes_turns() -> None:
         "fn route_task(task, workers) { task }",
         "fn route_task(task, workers) { [task] }",
         "fn route_task(task, workers) { [1] }",
-        "fn route_task(task, workers) { task.modell }",
+        "fn route_task(task, workers) { [task][0].modell }",
         "fn route_task(task, workers) { throw 404 }",
         "fn route_task(task, workers) { loop {} }",
         "fn route_task(task, workers) { route_task(task, workers) }",
