@@ -15,12 +15,11 @@ import rhai_py
 
 from rbee_policy.codes import REJECTION_CODES, code_of
 from rbee_policy.functions import NO_FACTS, Facts, answer_from, hives_of
-from rbee_policy.language import router_of
+from rbee_policy.language import CAN_LINT, HIVES, router_of
 
 # The wall clock, which goes on while a busy machine runs somebody else; the work itself is bounded by the operations that
 # a call may take, a few milliseconds' worth.
 CALL_TIMEOUT_MS: Final = 50.0
-HIVES: Final = "hives"
 MAX_COST_MICROS: Final = 2**63 - 1
 
 
@@ -143,7 +142,7 @@ def _call(
     *arguments: object,
 ) -> object:
     variables: dict[str, object] = {}
-    if _names_hives(script):
+    if CAN_LINT and _names_hives(script):
         variables["variables"] = {HIVES: rhai_py.Workers(hives_of(workers))}
     answer_from(facts, workers)
     try:

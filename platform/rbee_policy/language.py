@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import rhai_py
 
 from rbee_policy.codes import REJECTION_CODES
 from rbee_policy.functions import FUNCTIONS, QUOTA_FUNCTIONS
 from rbee_policy.problems import Invalid, Problem, hint
+from rbee_policy.world import KINDS
 
 ENTRY_POINTS: Final[dict[str, tuple[str, ...]]] = {
     "should_admit": ("task", "customer"),
@@ -29,7 +30,8 @@ PARAMETER_KINDS: Final = {
     "workers": "workers",
     "pools": "hives",
 }
-LISTS: Final = {"workers": "worker", "hives": "hive"}
+HIVES: Final = "hives"
+LISTS: Final = {"workers": "worker", HIVES: "hive"}
 
 # Comments and other texts are matched so that what stands in them is passed over.
 _REJECT_OR_NOISE = re.compile(
@@ -40,7 +42,10 @@ _REJECT_OR_NOISE = re.compile(
 )
 
 # One engine for all scripts of this process: what was checked here is what runs.
-engine = rhai_py.Engine(aliases={"match": "switch"}, functions=FUNCTIONS)
+# Without `lint` this rhai-py has neither variables of a call nor what finds misspelt names: those show when they are run.
+CAN_LINT: Final = hasattr(rhai_py.Script, "lint")
+_variables: dict[str, Any] = {"variables": (HIVES,)} if CAN_LINT else {}
+engine = rhai_py.Engine(aliases={"match": "switch"}, functions=FUNCTIONS, **_variables)
 
 
 class PolicyInvalid(Invalid):
@@ -55,7 +60,7 @@ def compile_policy(source: str) -> rhai_py.Script:
     except rhai_py.RhaiError as error:
         column = None if error.line is None else error.column or 1
         raise PolicyInvalid(Problem(error.message, error.line, column)) from None
-    problems = [*_wrong_signatures(script), *_unknown_codes(source)]
+    problems = [*_wrong_signatures(script), *_unknown_codes(source), *_unknown_names(script)]
     if problems:
         raise PolicyInvalid(*problems)
     return script
@@ -99,6 +104,19 @@ def _wrong_signatures(script: rhai_py.Script) -> list[Problem]:
         for name, arity in found.items()
         if arity != len(ENTRY_POINTS[name])
     ]
+
+
+def _unknown_names(script: rhai_py.Script) -> list[Problem]:
+    """Fields and functions that there are not, where that can be seen without running it."""
+    entry_points = {
+        name: tuple(PARAMETER_KINDS[parameter] for parameter in parameters)
+        for name, parameters in ENTRY_POINTS.items()
+        if _defines(script, name)
+    }
+    kinds = {kind: list(fields) for kind, fields in KINDS.items()}
+    lint: Any = getattr(script, "lint", None)
+    found = lint(entry_points, kinds, LISTS) if lint else []
+    return [Problem(finding.message, finding.line, finding.column) for finding in found]
 
 
 def _unknown_codes(source: str) -> list[Problem]:

@@ -4,8 +4,8 @@ those that ask for them, in tests/inference/domain."""
 import pytest
 import rhai_py
 
-from rbee_policy.asking import Rejection, ScriptBroke, ask_cost, ask_routing
-from rbee_policy.language import PolicyInvalid, compile_policy, prices, router_of
+from rbee_policy.asking import Rejection, ScriptBroke, ask_admission, ask_cost, ask_routing
+from rbee_policy.language import CAN_LINT, PolicyInvalid, compile_policy, prices, router_of
 from rbee_policy.world import defaults
 from tests.rbee_policy.test_functions import Worker
 
@@ -55,6 +55,22 @@ def test_schedule_job_routes_where_there_is_no_route_task() -> None:
 
     assert router_of(script) == "schedule_job"
     assert ask_routing(script, TASK, [*busy, *idle], turn=0) == idle[:2]
+
+
+@pytest.mark.skipif(not CAN_LINT, reason="this rhai-py has no variables of a call")
+def test_hives_are_those_of_the_offered_workers_and_none_while_admitting() -> None:
+    script = compile_policy("""
+        fn should_admit(task, customer) { reject(`${hives.len()}`) }
+        fn route_task(task, workers) {
+            let hive = hives.min_by(|h| h.load);
+            workers.filter(|w| w.hive == hive.name)
+        }
+    """)
+    workers = [Worker(hive="busy", in_flight=1), Worker(hive="idle"), Worker(hive="busy")]
+
+    admission = ask_admission(script, TASK, rhai_py.Record("customer", defaults("customer")))
+    assert admission == Rejection("0", "policy_rejected")
+    assert ask_routing(script, TASK, workers, turn=0) == [workers[1]]
 
 
 def test_schedule_job_beside_route_task_is_a_function_of_the_scripts_own() -> None:
