@@ -12,10 +12,13 @@
 //! from any other read of the variable, and those cost one look-up in a set.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rhai::{AST, ASTNode, Dynamic, Engine, Expr, FnPtr, Position, Scope, Stmt};
 
+use crate::engine::Parts;
 use crate::errors::{Fault, Kind};
+use crate::given::{self, Declared};
 
 /// Deeper syntax trees are refused, whatever the parser let through: evaluation recurses on them.
 const DEEPEST_TREE: usize = 400;
@@ -61,6 +64,8 @@ pub struct Findings {
     pub properties: BTreeSet<String>,
     /// Addresses of the names of captured variables, where they are captured.
     captured: BTreeSet<usize>,
+    /// Addresses of the names of the host's variables, where they are read, and which of them each is.
+    given: BTreeMap<usize, usize>,
     /// The captured variables of each closure, by the name of its function.
     closures: BTreeMap<String, BTreeSet<String>>,
     changes: Vec<Change>,
@@ -77,7 +82,7 @@ struct Change {
 }
 
 impl Findings {
-    pub fn of(ast: &AST) -> Result<Self, Fault> {
+    pub fn of(ast: &AST, declared: &Declared) -> Result<Self, Fault> {
         let mut findings = Self::default();
         let mut deepest: Option<Position> = None;
         ast.walk(&mut |path: &[ASTNode]| {
@@ -85,7 +90,7 @@ impl Findings {
                 deepest = path.last().map(ASTNode::position);
                 return false;
             }
-            findings.visit(path);
+            findings.visit(path, declared);
             true
         });
         if let Some(position) = deepest {
@@ -99,33 +104,46 @@ impl Findings {
         Ok(findings)
     }
 
-    /// Let the engine copy captured variables. `constants` are those that live in no scope.
-    pub fn copy_captured(&self, engine: &mut Engine, constants: &Scope<'static>) {
-        if self.captured.is_empty() {
+    /// Let the engine copy captured variables and read the host's. `constants` are those that live in no scope.
+    pub fn resolve_variables(&self, engine: &mut Engine, constants: &Scope<'static>, parts: &Arc<Parts>) {
+        if self.captured.is_empty() && self.given.is_empty() {
             return;
         }
-        let captured = self.captured.clone();
+        let (captured, given, parts) = (self.captured.clone(), self.given.clone(), parts.clone());
         let constants = constants.clone();
         #[allow(deprecated)] // marked so because it is volatile
         engine.on_var(move |name, _, context| {
-            if !captured.contains(&(name.as_ptr() as usize)) {
+            let address = name.as_ptr() as usize;
+            if let Some(slot) = given.get(&address) {
+                return Ok(given::get(*slot));
+            }
+            if !captured.contains(&address) {
                 return Ok(None);
             }
-            let Some(value) = context.scope().get(name).or_else(|| constants.get(name)) else {
+            let value = match context.scope().get(name) {
+                Some(value) => Some(value.clone()),
+                None => parts.declared.slot(name).and_then(given::get),
+            };
+            let Some(value) = value.or_else(|| constants.get(name).cloned()) else {
                 return Ok(None);
             };
-            if holds_closure(value) {
+            if holds_closure(&value) {
                 let why = format!(
                     "a closure cannot use '{name}', which holds a closure with outer variables of its own"
                 );
                 return Err(Fault::new(Kind::Runtime, why).into_rhai());
             }
-            Ok(Some(value.clone()))
+            Ok(Some(value))
         });
     }
 
-    fn visit(&mut self, path: &[ASTNode]) {
+    fn visit(&mut self, path: &[ASTNode], declared: &Declared) {
         match path.last() {
+            Some(ASTNode::Expr(Expr::Variable(name, None, _))) if name.0.is_none() => {
+                if let Some(slot) = declared.slot(&name.1) {
+                    self.given.insert(name.1.as_ptr() as usize, slot);
+                }
+            }
             Some(ASTNode::Expr(Expr::Property(property, _))) => {
                 self.properties.insert(property.2.to_string());
             }

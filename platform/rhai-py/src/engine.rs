@@ -12,13 +12,14 @@ use rhai::packages::{
 };
 use rhai::{Dynamic, FuncRegistration, ImmutableString, Module, OptimizationLevel, Scope, Shared};
 
+use crate::given::Declared;
 use crate::limits::Limits;
 use crate::script::Script;
 use crate::tokens::Aliases;
 use crate::values::{NoneValue, Verdict};
-use crate::{guard, host, record, repairs, workers};
+use crate::{guard, host, lookup, natives, record, repairs, workers};
 
-const BUILT_IN: [&str; 3] = ["admit", "reject", "none"];
+const BUILT_IN: [&str; 5] = ["admit", "reject", "none", "bucket", "distance"];
 
 /// Shared by an engine and its scripts. Each script has a Rhai engine of its own, made of these parts: its getters and
 /// its captured variables are known only once it is parsed.
@@ -27,6 +28,7 @@ pub struct Parts {
     aliases: Arc<Aliases>,
     library: Shared<Module>,
     pub host_functions: Vec<String>,
+    pub declared: Declared,
 }
 
 /// Compiles scripts. Immutable and safe to use from any number of threads.
@@ -38,11 +40,12 @@ pub struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    #[pyo3(signature = (*, limits=None, aliases=default_aliases(), functions=None))]
+    #[pyo3(signature = (*, limits=None, aliases=default_aliases(), functions=None, variables=vec![]))]
     fn new(
         limits: Option<Limits>,
         aliases: Option<BTreeMap<String, String>>,
         functions: Option<&Bound<'_, PyDict>>,
+        variables: Vec<String>,
     ) -> PyResult<Self> {
         let mut library = library();
         let mut host_functions = Vec::new();
@@ -58,6 +61,7 @@ impl Engine {
             aliases: Arc::new(Aliases::new(aliases.unwrap_or_default())?),
             library: library.into(),
             host_functions,
+            declared: Declared::new(variables, &BUILT_IN)?,
         };
         Ok(Self {
             parts: Arc::new(parts),
@@ -123,6 +127,8 @@ fn library() -> Module {
     repairs::register(&mut module);
     record::register(&mut module);
     workers::register(&mut module);
+    lookup::register(&mut module);
+    natives::register(&mut module);
     register_verdicts(&mut module);
     register_none(&mut module);
     module

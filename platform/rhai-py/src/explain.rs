@@ -9,7 +9,14 @@ use crate::names;
 use crate::tokens::Words;
 
 /// Functions and methods worth suggesting.
-const KNOWN: [&str; 59] = [
+const KNOWN: [&str; 65] = [
+    "sticky",
+    "exclude",
+    "online",
+    "available",
+    "sort_by",
+    "bucket",
+    "distance",
     "filter",
     "first",
     "least_loaded",
@@ -38,7 +45,6 @@ const KNOWN: [&str; 59] = [
     "all",
     "any",
     "sort",
-    "sort_by",
     "push",
     "pop",
     "shift",

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rhai::{Dynamic, EvalAltResult, Position};
 
 use crate::errors::{Fault, Kind};
+use crate::given;
 use crate::memory;
 
 /// The clock is read once in this many operations (a power of two): it costs as much as an operation.
@@ -47,10 +48,12 @@ pub struct Guard {
     operations: u64,
     memory_ceiling: isize,
     budget: Option<(Budget, Instant)>,
+    given: Vec<Dynamic>,
 }
 
 impl Guard {
-    pub fn enter(budget: Budget) -> Self {
+    /// `given` are the values of the host's variables.
+    pub fn enter(budget: Budget, given: Vec<Dynamic>) -> Self {
         RUN.with(|run| Self {
             used: run.used.replace(0),
             operations: run.operations.replace(budget.operations),
@@ -58,6 +61,7 @@ impl Guard {
                 .memory_ceiling
                 .replace(memory::held().saturating_add(budget.memory_bytes)),
             budget: run.budget.replace(Some((budget, Instant::now()))),
+            given: given::exchange(given),
         })
     }
 }
@@ -70,6 +74,7 @@ impl Drop for Guard {
             run.memory_ceiling.set(self.memory_ceiling);
             run.budget.set(self.budget);
         });
+        given::exchange(std::mem::take(&mut self.given));
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 use rhai::{AST, CallFnOptions, Dynamic, FnPtr, Module, ParseError, ParseErrorType, Scope, Stmt};
 use sha2::{Digest, Sha256};
 
@@ -56,12 +56,13 @@ impl Script {
     }
 
     /// Run one function. The GIL is released meanwhile; `timeout_ms` is wall-clock time.
-    #[pyo3(signature = (r#fn, *args, timeout_ms=20.0))]
+    #[pyo3(signature = (r#fn, *args, variables=None, timeout_ms=20.0))]
     fn call<'py>(
         &self,
         py: Python<'py>,
         r#fn: &str,
         args: &Bound<'py, PyTuple>,
+        variables: Option<&Bound<'py, PyDict>>,
         timeout_ms: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
         if !(timeout_ms > 0.0 && timeout_ms <= LONGEST_TIMEOUT_MS) {
@@ -72,7 +73,11 @@ impl Script {
         let timeout = Duration::from_secs_f64(timeout_ms / 1e3);
         let values = self.arguments(r#fn, args).map_err(|fault| fault.into_pyerr(py))?;
         let program = &*self.program;
-        let outcome = py.detach(|| program.call(r#fn, values, timeout));
+        let declared = &program.parts.declared;
+        let given = declared
+            .convert(variables)
+            .map_err(|fault| fault.into_pyerr(py))?;
+        let outcome = py.detach(|| program.call(r#fn, values, given, timeout));
         let value = outcome.map_err(|fault| fault.into_pyerr(py))?;
         convert::to_python(py, &value)
     }
@@ -135,6 +140,9 @@ impl Program {
     fn compile(parts: &Arc<Parts>, source: &str) -> Result<Self, Fault> {
         let mut engine = parts.new_rhai();
         let mut scope = constants();
+        for name in parts.declared.names() {
+            scope.push_constant_dynamic(name, Dynamic::UNIT);
+        }
         let ast = match parse(&mut engine, &scope, source, true) {
             Ok(ast) if ast.statements().is_empty() => ast,
             Ok(_) => with_constants(parts, &mut engine, &mut scope, source)?,
@@ -143,8 +151,8 @@ impl Program {
             }
             Err((error, words)) => return Err(explain::parse_error(error, &words, &parts.limits)),
         };
-        let findings = Findings::of(&ast)?;
-        findings.copy_captured(&mut engine, &scope);
+        let findings = Findings::of(&ast, &parts.declared)?;
+        findings.resolve_variables(&mut engine, &scope, parts);
         let mut own = Module::new();
         findings
             .properties
@@ -161,11 +169,17 @@ impl Program {
         })
     }
 
-    fn call(&self, name: &str, mut arguments: Vec<Dynamic>, timeout: Duration) -> Result<Dynamic, Fault> {
+    fn call(
+        &self,
+        name: &str,
+        mut arguments: Vec<Dynamic>,
+        mut given: Vec<Dynamic>,
+        timeout: Duration,
+    ) -> Result<Dynamic, Fault> {
         let limits = &self.parts.limits;
         let outcome = panics::caught(|| {
             on_own_stack(limits, || {
-                let _guard = Guard::enter(limits.budget(timeout));
+                let _guard = Guard::enter(limits.budget(timeout), std::mem::take(&mut given));
                 let options = CallFnOptions::new().eval_ast(false);
                 let arguments = std::mem::take(&mut arguments);
                 self.engine
@@ -191,9 +205,18 @@ fn with_constants(
             let why = "only functions and constants may stand at the top level";
             return Err(Fault::new(Kind::Parse, why).at(statement.position()));
         }
+        if let Stmt::Var(constant, ..) = statement
+            && parts.declared.slot(&constant.0.name).is_some()
+        {
+            let why = format!(
+                "'{}' is a variable of the host; give the constant another name",
+                constant.0.name
+            );
+            return Err(Fault::new(Kind::Parse, why).at(statement.position()));
+        }
     }
     {
-        let _guard = Guard::enter(parts.limits.budget(CONSTANTS_TIMEOUT));
+        let _guard = Guard::enter(parts.limits.budget(CONSTANTS_TIMEOUT), Vec::new());
         engine.run_ast_with_scope(scope, &draft).map_err(Fault::from)?;
     }
     for (name, _, value) in scope.iter() {

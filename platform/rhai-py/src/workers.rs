@@ -100,17 +100,26 @@ impl Workers {
 }
 
 impl WorkersRef {
-    fn keep(&self, mut test: impl FnMut(&RecordRef) -> Outcome<bool>) -> Outcome<Self> {
+    pub fn records(&self) -> &[RecordRef] {
+        &self.records
+    }
+
+    /// A list of these records, at the same count of `round_robin`.
+    pub fn with(&self, records: Vec<RecordRef>) -> Self {
+        Self {
+            records: Arc::new(records),
+            round_robin: self.round_robin,
+        }
+    }
+
+    pub fn keep(&self, mut test: impl FnMut(&RecordRef) -> Outcome<bool>) -> Outcome<Self> {
         let mut kept = Vec::new();
         for record in self.records.iter() {
             if test(record)? {
                 kept.push(record.clone());
             }
         }
-        Ok(Self {
-            records: Arc::new(kept),
-            round_robin: self.round_robin,
-        })
+        Ok(self.with(kept))
     }
 
     /// The record with the smallest key; of equal ones the first.
@@ -137,7 +146,7 @@ impl WorkersRef {
     }
 }
 
-fn record_or_none(record: Option<&RecordRef>) -> Dynamic {
+pub fn record_or_none(record: Option<&RecordRef>) -> Dynamic {
     record.map_or_else(
         || Dynamic::from(NoneValue),
         |record| Dynamic::from(record.clone()),

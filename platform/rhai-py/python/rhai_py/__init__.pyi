@@ -90,7 +90,8 @@ class Limits:
 class Engine:
     """Compiles scripts. Immutable; any number of threads may use it.
 
-    `aliases` reads one word as a keyword, `functions` are Python callables with fixed positional parameters.
+    `aliases` reads one word as a keyword, `functions` are Python callables with fixed positional parameters, `variables`
+    are names that every function of a script may read and each call may give.
     """
 
     def __new__(
@@ -99,6 +100,7 @@ class Engine:
         limits: Limits | None = None,
         aliases: dict[str, str] | None = ...,
         functions: dict[str, Callable[..., object]] | None = None,
+        variables: Sequence[str] = ...,
     ) -> Engine: ...
     def compile(self, source: str) -> Script:
         """Raises RhaiParseError, or RhaiLimitError when the source is too large or too deep."""
@@ -121,8 +123,17 @@ class Script:
         """Name and number of parameters, sorted."""
 
     def has_function(self, name: str, arity: int) -> bool: ...
-    def call(self, fn: str, *args: object, timeout_ms: float = 20.0) -> object:
-        """Run one function with the GIL released. Raises RhaiError; `timeout_ms` is wall-clock time."""
+    def call(
+        self,
+        fn: str,
+        *args: object,
+        variables: dict[str, object] | None = None,
+        timeout_ms: float = 20.0,
+    ) -> object:
+        """Run one function with the GIL released. Raises RhaiError; `timeout_ms` is wall-clock time.
+
+        `variables` are values of those that the engine declares; one that is not given reads as `()`.
+        """
 
 @final
 class Frozen:
