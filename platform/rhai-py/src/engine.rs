@@ -28,6 +28,8 @@ pub struct Parts {
     aliases: Arc<Aliases>,
     library: Shared<Module>,
     pub host_functions: Vec<String>,
+    /// How many arguments each of them takes; one entry for each number.
+    pub host_arities: Vec<(String, usize)>,
     pub declared: Declared,
 }
 
@@ -48,12 +50,13 @@ impl Engine {
         variables: Vec<String>,
     ) -> PyResult<Self> {
         let mut library = library();
-        let mut host_functions = Vec::new();
+        let (mut host_functions, mut host_arities) = (Vec::new(), Vec::new());
         for (name, callable) in functions.map(|functions| functions.iter()).into_iter().flatten() {
             let name: String = name
                 .extract()
                 .map_err(|_| PyTypeError::new_err("names of host functions must be strings"))?;
-            host::register(&mut library, &name, &callable, &BUILT_IN)?;
+            let arities = host::register(&mut library, &name, &callable, &BUILT_IN)?;
+            host_arities.extend(arities.map(|arity| (name.clone(), arity)));
             host_functions.push(name);
         }
         let parts = Parts {
@@ -61,6 +64,7 @@ impl Engine {
             aliases: Arc::new(Aliases::new(aliases.unwrap_or_default())?),
             library: library.into(),
             host_functions,
+            host_arities,
             declared: Declared::new(variables, &BUILT_IN)?,
         };
         Ok(Self {
@@ -111,7 +115,7 @@ pub fn constants() -> Scope<'static> {
 }
 
 /// One module, so that a function is looked for in one table. Rhai's core package is left out: it has `sleep`.
-fn library() -> Module {
+pub fn library() -> Module {
     let mut module = Module::new();
     ArithmeticPackage::init(&mut module);
     LogicPackage::init(&mut module);

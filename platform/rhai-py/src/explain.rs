@@ -9,7 +9,7 @@ use crate::names;
 use crate::tokens::Words;
 
 /// Functions and methods worth suggesting.
-const KNOWN: [&str; 65] = [
+pub const KNOWN: [&str; 64] = [
     "sticky",
     "exclude",
     "online",
@@ -43,7 +43,6 @@ const KNOWN: [&str; 65] = [
     "find_map",
     "some",
     "all",
-    "any",
     "sort",
     "push",
     "pop",

@@ -1,6 +1,7 @@
 //! Python callables as functions of scripts.
 
 use std::any::TypeId;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -14,12 +15,13 @@ use crate::guard;
 
 const MOST_PARAMETERS: usize = 8;
 
+/// Gives the numbers of arguments that it may be called with.
 pub fn register(
     module: &mut Module,
     name: &str,
     callable: &Bound<'_, PyAny>,
     taken: &[&str],
-) -> PyResult<()> {
+) -> PyResult<RangeInclusive<usize>> {
     if !is_valid_identifier(name) || taken.contains(&name) {
         return Err(PyValueError::new_err(format!(
             "a host function cannot be called {name:?}"
@@ -31,7 +33,8 @@ pub fn register(
         )));
     }
     let shared = Arc::new((name.to_owned(), callable.clone().unbind()));
-    for parameters in arities(name, callable)? {
+    let arities = arities(name, callable)?;
+    for parameters in arities.clone() {
         let host = shared.clone();
         let func = RhaiFunc::Pure {
             func: rhai::Shared::new(move |_, arguments: &mut [&mut Dynamic]| {
@@ -44,11 +47,11 @@ pub fn register(
         let types = vec![TypeId::of::<Dynamic>(); parameters];
         FuncRegistration::new(name).set_into_module_raw(module, types, func);
     }
-    Ok(())
+    Ok(arities)
 }
 
 /// The numbers of positional arguments that it takes.
-fn arities(name: &str, callable: &Bound<'_, PyAny>) -> PyResult<std::ops::RangeInclusive<usize>> {
+fn arities(name: &str, callable: &Bound<'_, PyAny>) -> PyResult<RangeInclusive<usize>> {
     let inspect = callable.py().import("inspect")?;
     let signature = inspect.call_method1("signature", (callable,)).map_err(|_| {
         PyTypeError::new_err(format!(

@@ -4,6 +4,7 @@
 //! script    one compiled source: its checks, its calls
 //! guard     the budget of the call that runs on this thread: operations, time, memory
 //! capture   closures copy what they use of their surroundings, so nothing is shared and nothing can leak
+//! lint      what is certainly wrong, told before a script runs
 //! record    host objects with named fields; workers: a list of them
 //! convert   values between Python and Rhai
 
@@ -18,6 +19,7 @@ mod guard;
 mod hash;
 mod host;
 mod limits;
+mod lint;
 mod lookup;
 mod memory;
 mod names;
@@ -41,6 +43,8 @@ mod _native {
     use crate::engine::Engine;
     #[pymodule_export]
     use crate::limits::Limits;
+    #[pymodule_export]
+    use crate::lint::Finding;
     #[pymodule_export]
     use crate::record::Record;
     #[pymodule_export]

@@ -1,5 +1,6 @@
 //! `Script`: one compiled source and the calls of its functions.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +18,15 @@ use crate::errors::{Fault, Kind};
 use crate::explain;
 use crate::guard::Guard;
 use crate::limits::Limits;
+use crate::lint::{self, Finding, World};
 use crate::tokens::Words;
 use crate::{panics, record};
 
 /// Top-level constants are computed once, when a script is compiled.
 const CONSTANTS_TIMEOUT: Duration = Duration::from_millis(20);
+
+/// Checking recurses on the syntax tree, which is at most 400 levels deep.
+const LINT_STACK: usize = 4 << 20;
 
 const LONGEST_TIMEOUT_MS: f64 = 86_400_000.0;
 
@@ -80,6 +85,27 @@ impl Script {
         let outcome = py.detach(|| program.call(r#fn, values, given, timeout));
         let value = outcome.map_err(|fault| fault.into_pyerr(py))?;
         convert::to_python(py, &value)
+    }
+
+    /// What is certainly wrong when functions are called with records of these kinds.
+    #[pyo3(signature = (entry_points, kinds, lists=None, variables=None))]
+    fn lint(
+        &self,
+        py: Python<'_>,
+        entry_points: BTreeMap<String, Vec<Option<String>>>,
+        kinds: BTreeMap<String, BTreeMap<String, Option<String>>>,
+        lists: Option<BTreeMap<String, String>>,
+        variables: Option<BTreeMap<String, Option<String>>>,
+    ) -> PyResult<Vec<Finding>> {
+        let world = World::new(
+            entry_points,
+            kinds,
+            lists.unwrap_or_default(),
+            variables.unwrap_or_default(),
+        )?;
+        let program = &*self.program;
+        let run = || lint::run(&program.ast, &program.parts.host_arities, &world);
+        panics::caught(|| stacker::grow(LINT_STACK, run)).map_err(|fault| fault.into_pyerr(py))
     }
 
     fn __repr__(&self) -> String {

@@ -2,6 +2,7 @@
 
 from rhai_py._native import (
     Engine,
+    Finding,
     Frozen,
     Limits,
     None_,
@@ -21,6 +22,7 @@ from rhai_py._native import (
 
 __all__ = [
     "Engine",
+    "Finding",
     "Frozen",
     "Limits",
     "None_",

@@ -5,6 +5,7 @@ from typing import Final, final
 
 __all__ = [
     "Engine",
+    "Finding",
     "Frozen",
     "Limits",
     "None_",
@@ -134,6 +135,40 @@ class Script:
 
         `variables` are values of those that the engine declares; one that is not given reads as `()`.
         """
+
+    def lint(
+        self,
+        entry_points: dict[str, Sequence[str | None]],
+        kinds: dict[str, dict[str, str | None]],
+        lists: dict[str, str] | None = None,
+        variables: dict[str, str | None] | None = None,
+    ) -> list[Finding]:
+        """What is certainly wrong, by place: fields that a kind does not have, functions that exist nowhere.
+
+        `entry_points` has the kinds of the parameters of each function that will be called, `kinds` the fields of each
+        kind of record: None for a scalar, "?" for anything, else the kind that the field holds. `lists` has the kind of
+        the records in each kind of `Workers`, `variables` the kinds of the engine's variables. Raises ValueError for a
+        kind that is not described.
+        """
+
+@final
+class Finding:
+    """Something that is certainly wrong in a script, and where.
+
+    `kind` is missing_field, missing_function or missing_method.
+    """
+
+    @property
+    def message(self) -> str: ...
+    @property
+    def line(self) -> int | None: ...
+    @property
+    def column(self) -> int | None: ...
+    @property
+    def kind(self) -> str: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
 
 @final
 class Frozen:
