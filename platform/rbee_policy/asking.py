@@ -15,7 +15,7 @@ import rhai_py
 
 from rbee_policy.codes import REJECTION_CODES, code_of
 from rbee_policy.functions import NO_FACTS, Facts, answer_from, hives_of
-from rbee_policy.language import CAN_LINT, HIVES, router_of
+from rbee_policy.language import HIVES, router_of
 
 # The wall clock, which goes on while a busy machine runs somebody else; the work itself is bounded by the operations that
 # a call may take, a few milliseconds' worth.
@@ -141,12 +141,12 @@ def _call(
     workers: Sequence[rhai_py.Record],
     *arguments: object,
 ) -> object:
-    variables: dict[str, object] = {}
-    if CAN_LINT and _names_hives(script):
-        variables["variables"] = {HIVES: rhai_py.Workers(hives_of(workers))}
+    variables: dict[str, object] | None = None
+    if _names_hives(script):
+        variables = {HIVES: rhai_py.Workers(hives_of(workers))}
     answer_from(facts, workers)
     try:
-        return script.call(function, *arguments, timeout_ms=CALL_TIMEOUT_MS, **variables)
+        return script.call(function, *arguments, variables=variables, timeout_ms=CALL_TIMEOUT_MS)
     except rhai_py.RhaiError as error:
         raise ScriptBroke(function, f"{error.kind}: {error.message}", error.line, error.column) from None
     finally:

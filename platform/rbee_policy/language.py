@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import rhai_py
 
@@ -32,6 +33,7 @@ PARAMETER_KINDS: Final = {
 }
 HIVES: Final = "hives"
 LISTS: Final = {"workers": "worker", HIVES: "hive"}
+_VARIABLES: Final[dict[str, str | None]] = {HIVES: HIVES}
 
 # Comments and other texts are matched so that what stands in them is passed over.
 _REJECT_OR_NOISE = re.compile(
@@ -42,10 +44,27 @@ _REJECT_OR_NOISE = re.compile(
 )
 
 # One engine for all scripts of this process: what was checked here is what runs.
-# Without `lint` this rhai-py has neither variables of a call nor what finds misspelt names: those show when they are run.
-CAN_LINT: Final = hasattr(rhai_py.Script, "lint")
-_variables: dict[str, Any] = {"variables": (HIVES,)} if CAN_LINT else {}
-engine = rhai_py.Engine(aliases={"match": "switch"}, functions=FUNCTIONS, **_variables)
+engine = rhai_py.Engine(aliases={"match": "switch"}, functions=FUNCTIONS, variables=(HIVES,))
+
+
+def _held_by(kind: str) -> dict[str, str | None]:
+    """What each field of a record holds, as the linter wants it said: None for a scalar, "?" for anything, else a kind."""
+    held: dict[str, str | None] = {}
+    for name, field in KINDS[kind].items():
+        if field.type == "map" and field.default:
+            held[name] = name
+        else:
+            held[name] = "?" if field.type in ("map", "list") else None
+    return held
+
+
+# Of the maps, those whose fields are always the same are kinds of their own: `worker.geo`, but not `worker.labels`.
+_KINDS: Final[dict[str, dict[str, str | None]]] = {kind: _held_by(kind) for kind in KINDS} | {
+    name: dict.fromkeys(field.default)
+    for fields in KINDS.values()
+    for name, field in fields.items()
+    if isinstance(field.default, dict) and field.default
+}
 
 
 class PolicyInvalid(Invalid):
@@ -108,14 +127,12 @@ def _wrong_signatures(script: rhai_py.Script) -> list[Problem]:
 
 def _unknown_names(script: rhai_py.Script) -> list[Problem]:
     """Fields and functions that there are not, where that can be seen without running it."""
-    entry_points = {
+    entry_points: dict[str, Sequence[str | None]] = {
         name: tuple(PARAMETER_KINDS[parameter] for parameter in parameters)
         for name, parameters in ENTRY_POINTS.items()
         if _defines(script, name)
     }
-    kinds = {kind: list(fields) for kind, fields in KINDS.items()}
-    lint: Any = getattr(script, "lint", None)
-    found = lint(entry_points, kinds, LISTS) if lint else []
+    found = script.lint(entry_points, _KINDS, LISTS, _VARIABLES)
     return [Problem(finding.message, finding.line, finding.column) for finding in found]
 
 

@@ -5,7 +5,7 @@ import pytest
 import rhai_py
 
 from rbee_policy.asking import Rejection, ScriptBroke, ask_admission, ask_cost, ask_routing
-from rbee_policy.language import CAN_LINT, PolicyInvalid, compile_policy, prices, router_of
+from rbee_policy.language import PolicyInvalid, compile_policy, prices, router_of
 from rbee_policy.world import defaults
 from tests.rbee_policy.test_functions import Worker
 
@@ -57,7 +57,6 @@ def test_schedule_job_routes_where_there_is_no_route_task() -> None:
     assert ask_routing(script, TASK, [*busy, *idle], turn=0) == idle[:2]
 
 
-@pytest.mark.skipif(not CAN_LINT, reason="this rhai-py has no variables of a call")
 def test_hives_are_those_of_the_offered_workers_and_none_while_admitting() -> None:
     script = compile_policy("""
         fn should_admit(task, customer) { reject(`${hives.len()}`) }

@@ -11,7 +11,7 @@ from rbee_policy.case_files import read_cases
 from rbee_policy.cases import run_cases
 from rbee_policy.codes import REJECTION_CODES
 from rbee_policy.files import cases_beside, kind_of, problems_in, script_in
-from rbee_policy.language import CAN_LINT, compile_policy
+from rbee_policy.language import compile_policy
 from rbee_policy.reference import rewritten, tables
 from rbee_policy.world import defaults
 from tests.rbee_policy.test_functions import Worker
@@ -20,12 +20,6 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "platform" / "docs"
 EXAMPLES = DOCS / "examples" / "policies"
 RECIPES = sorted(path for path in EXAMPLES.iterdir() if not path.name.endswith(".cases.yaml"))
-NATIVE = {
-    "canary.rhai",
-    "rules.yaml",
-    "sticky-sessions.rhai",
-}  # what they call comes with a rhai-py that can lint
-needs_lint = pytest.mark.skipif(not CAN_LINT, reason="this rhai-py has no lint, sticky or bucket")
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 
 
@@ -52,7 +46,6 @@ def serving(recipe: str, workers: list[Worker], session: str) -> str:
     return str(left[0].record.get("id"))
 
 
-@needs_lint
 def test_the_canary_gets_five_of_a_hundred_sessions_and_keeps_them() -> None:
     workers = [Worker(id="old"), Worker(id="new", group="canary")]
     sessions = [f"session-{number}" for number in range(2000)]
@@ -63,7 +56,6 @@ def test_the_canary_gets_five_of_a_hundred_sessions_and_keeps_them() -> None:
     assert served == [serving("canary.rhai", workers, session) for session in sessions]
 
 
-@needs_lint
 def test_a_session_moves_only_when_its_own_worker_goes() -> None:
     workers = [Worker(id=f"w{number}") for number in range(4)]
     sessions = [f"session-{number}" for number in range(400)]
@@ -75,11 +67,7 @@ def test_a_session_moves_only_when_its_own_worker_goes() -> None:
     assert all(before[session] == after[session] for session in sessions if before[session] != "w0")
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [pytest.param(path, marks=needs_lint if path.name in NATIVE else ()) for path in RECIPES],
-    ids=lambda path: path.name,
-)
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
 def test_a_recipe_does_what_its_cases_say(recipe: Path) -> None:
     script = compile_policy(script_in(recipe.name, recipe.read_text()))
     cases = Path(cases_beside(str(recipe))).read_text()

@@ -2,10 +2,8 @@
 
 import pytest
 
-from rbee_policy.language import CAN_LINT, PolicyInvalid, compile_policy
+from rbee_policy.language import PolicyInvalid, compile_policy
 from tests.acceptance.core import scripts as business_case
-
-pytestmark = pytest.mark.skipif(not CAN_LINT, reason="this rhai-py has no lint")
 
 WRONG = """fn should_admit(task, customer) {
     if customer.tire == "free" { return reject("no"); }
