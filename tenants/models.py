@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
-from tenants.enums import KeyScope, Role, TenantStatus
+from tenants.enums import DeliveryState, EndpointStatus, KeyScope, Role, TenantStatus
 
 
 class UserManager(BaseUserManager["User"]):
@@ -224,3 +224,121 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.object_ref}"
+
+
+class WebhookEndpoint(models.Model):
+    """A URL that is told of events: the tenant's own, or of all tenants when it is the operator's, whose tenant is null.
+    Written by `tenants.domain.webhooks` and `tenants.domain.deliveries` only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True)
+    url = models.TextField()
+    description = models.CharField(max_length=200, blank=True)
+    events = ArrayField(models.CharField(max_length=64))  # names, key.*, or *
+    status = models.CharField(max_length=16, choices=EndpointStatus, default=EndpointStatus.ACTIVE)
+    disabled_reason = models.CharField(max_length=16, blank=True)  # gone, failing
+    failing_since = models.DateTimeField(null=True)  # of the first failure that no success followed
+    max_in_flight = models.PositiveSmallIntegerField(default=4)
+    keeps_responses = models.BooleanField(default=False)
+    secret_sealed = models.BinaryField()
+    old_secret_sealed = models.BinaryField(null=True)  # signs too, until `old_secret_until`
+    old_secret_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["WebhookEndpoint"]()
+
+    class Meta:
+        ordering = ["-id"]
+
+    class Privacy:
+        none = ("events", "status", "disabled_reason", "failing_since", "max_in_flight", "keeps_responses",
+                "old_secret_until", "created_at")  # fmt: skip
+        pseudonym = ("id", "tenant")
+        secret = ("secret_sealed", "old_secret_sealed")
+        content = ("url", "description")
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class WebhookEvent(models.Model):
+    """The outbox: what happened, written in the transaction in which it did. `data` holds identifiers and quantities."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True)
+    type = models.CharField(max_length=64)
+    version = models.SmallIntegerField()
+    data = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+    spread_at = models.DateTimeField(null=True)  # when each endpoint that wants it got its delivery
+
+    objects = TenantManager["WebhookEvent"]()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["id"], condition=models.Q(spread_at=None), name="tenants_webhookevent_unspread"
+            ),
+            models.Index(fields=["tenant", "created_at"], name="tenants_webhookevent_time"),
+        ]
+
+    class Privacy:
+        none = ("type", "version", "created_at", "spread_at")
+        pseudonym = ("id", "tenant", "data")
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id}"
+
+
+class WebhookDelivery(models.Model):
+    """One event on its way to one endpoint. Whoever sends it holds `lease_until`, and writes what came of it under its
+    `fence`; a lease that ran out is anybody's. `tenant` is the endpoint's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, null=True)
+    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE)
+    event = models.ForeignKey(WebhookEvent, on_delete=models.CASCADE)
+    state = models.CharField(max_length=16, choices=DeliveryState, default=DeliveryState.QUEUED)
+    attempt = models.PositiveSmallIntegerField(default=0)  # how many ended, since it was queued or replayed
+    fence = models.PositiveIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now)
+    deadline_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+    log = models.JSONField(default=list)  # of each attempt: at, status, latency_ms, error
+    response = models.TextField(blank=True)  # the last one's beginning, where the endpoint keeps responses
+
+    objects = TenantManager["WebhookDelivery"]()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["endpoint", "event"], name="tenants_webhookdelivery_once")
+        ]
+        indexes = [
+            models.Index(
+                fields=["endpoint", "next_at"],
+                condition=models.Q(state=DeliveryState.QUEUED),
+                name="tenants_webhookdelivery_due",
+            )
+        ]
+
+    class Privacy:
+        none = (
+            "state",
+            "attempt",
+            "fence",
+            "next_at",
+            "deadline_at",
+            "lease_until",
+            "created_at",
+            "ended_at",
+            "log",
+        )
+        pseudonym = ("id", "tenant", "endpoint", "event")
+        content = ("response",)
+
+    def __str__(self) -> str:
+        return f"{self.event_id} to {self.endpoint_id}"

@@ -24,6 +24,7 @@ from inference.enums import VersionStatus
 from inference.models import Policy, PolicyVersion
 from rbee_policy import language
 from tenants.domain.invalidation import announce_after_commit
+from tenants.domain.outbox import publish
 
 PROBLEMS_TOLD: Final = 5
 
@@ -149,6 +150,8 @@ def _activate(version: PolicyVersion, actor: Actor) -> None:
         object_ref=f"policy_version:{version.id}",
         details={"number": version.number, "sha256": version.sha256},
     )
+    told = {"policy_version": str(version.id), "number": version.number, "sha256": version.sha256}
+    publish("policy.activated", version.tenant_id, told)
     announce_after_commit("policies")
 
 

@@ -12,9 +12,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rbee.settings")
 
 from django.conf import settings
 
+from gdpr.chores import KEY_PREFIX, QUEUE
 from rbee.env import exit_on_misconfiguration
-
-KEY_PREFIX = "rbee:celery:"
 
 with exit_on_misconfiguration():
     settings.RBEE.require("database_url", "celery_broker_url", "secret_key")
@@ -33,7 +32,7 @@ app.conf.update(
     task_acks_late=True,
     broker_connection_retry_on_startup=True,
     broker_transport_options={"global_keyprefix": KEY_PREFIX, "visibility_timeout": 3600},
-    task_default_queue="chores",
+    task_default_queue=QUEUE,
     timezone="UTC",
     # In memory: chores are idempotent, and a file would be one more thing to repair after a kill.
     beat_scheduler="celery.beat:Scheduler",
@@ -46,6 +45,12 @@ app.conf.update(
             "schedule": 15.0,
             "options": {"expires": 15.0},  # one that waited is of no use beside the next
         },
+        "webhooks that are due": {
+            "task": "tenants.deliver_webhooks",
+            "schedule": 15.0,
+            "options": {"expires": 15.0},
+        },
+        "webhooks that are over": {"task": "tenants.sweep_webhooks", "schedule": crontab(minute="47")},
     },
 )
 app.autodiscover_tasks()

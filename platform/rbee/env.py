@@ -60,6 +60,10 @@ class Env:
     scheduler_file: Path
     log_level: str
     task_timeout_s: int
+    outbound_http: bool
+    outbound_allow: tuple[Network, ...]
+    outbound_ports: tuple[tuple[int, int], ...]
+    outbound_proxy: str
 
     @property
     def is_business(self) -> bool:
@@ -205,6 +209,22 @@ def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
+def _ports(text: str) -> tuple[tuple[int, int], ...]:
+    """`80,8000-8999` as its first and last ones."""
+    found = []
+    for part in filter(None, map(str.strip, text.split(","))):
+        low, _, high = part.partition("-")
+        bounds = (int(low), int(high or low))
+        if not 1 <= bounds[0] <= bounds[1] <= 65535:
+            raise ValueError
+        found.append(bounds)
+    return tuple(found)
+
+
+def _switch(text: str) -> bool:
+    return _choice("0", "1")(text) == "1"
+
+
 def _hosts(text: str) -> tuple[str, ...]:
     hosts = tuple(part.strip().lower() for part in text.split(",") if part.strip())
     if any("/" in host or " " in host for host in hosts):
@@ -274,4 +294,14 @@ VARIABLES: dict[str, Variable] = {
         _choice("debug", "info", "warning", "error"), "debug, info, warning or error", "info"
     ),
     "RBEE_TASK_TIMEOUT_S": Variable(_between(1, 86_400), "seconds from 1 to 86400", "600"),
+    # Requests to URLs that customers name: webhooks.
+    "RBEE_OUTBOUND_HTTP": Variable(_switch, "1 to call http:// URLs of customers too, or 0", "0"),
+    "RBEE_OUTBOUND_ALLOW": Variable(
+        _networks,
+        "internal networks that customers' URLs may lead to, such as 10.20.0.0/16, with commas between them",
+    ),
+    "RBEE_OUTBOUND_PORTS": Variable(_ports, "ports such as 443,8000-8999", "80,443,8000-8999"),
+    "RBEE_OUTBOUND_PROXY": Variable(
+        _url("http"), "the URL of a proxy that knows CONNECT, such as http://proxy:3128", is_secret=True
+    ),
 }

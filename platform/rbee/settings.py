@@ -81,6 +81,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "ENUM_NAME_OVERRIDES": {
         "TenantStatus": "tenants.enums.TenantStatus",
+        "EndpointStatus": "tenants.enums.EndpointStatus",
+        "DeliveryState": "tenants.enums.DeliveryState",
         "VersionStatus": "inference.enums.VersionStatus",
         "WorkerStatus": "hive_agent.protocol.WorkerStatus",
     },

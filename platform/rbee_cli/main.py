@@ -15,7 +15,19 @@ from typing import Annotated
 import typer
 
 from rbee_cli import __version__
-from rbee_cli.commands import chat, hive, key, login, model, policy, status, tenant, up, usage
+from rbee_cli.commands import (
+    chat,
+    hive,
+    key,
+    login,
+    model,
+    policy,
+    status,
+    tenant,
+    up,
+    usage,
+    webhook,
+)
 from rbee_cli.errors import CliError, UsageError
 
 EPILOG = """Examples:
@@ -49,6 +61,7 @@ app.add_typer(hive.app, name="hive")
 app.add_typer(key.app, name="key")
 app.add_typer(policy.app, name="policy")
 app.add_typer(tenant.app, name="tenant")
+app.add_typer(webhook.app, name="webhook")
 app.command(epilog=usage.EPILOG)(usage.usage)
 
 

@@ -24,6 +24,7 @@ from gdpr.domain.audit import Actor
 from gdpr.scope import tenant_tx
 from gdpr.secrets import derive
 from tenants.domain.invalidation import announce_after_commit
+from tenants.domain.outbox import publish
 from tenants.enums import KeyScope
 from tenants.models import ApiKey, Project
 
@@ -113,6 +114,7 @@ def issue_api_key(
             object_ref=f"key:{kid}",
             details={"project": project.id.hex, "scopes": granted, "brought_along": key.brought_along},
         )
+        publish("key.created", key.tenant_id, _told(key))
         # A queen may remember that nobody had this value.
         announce_after_commit(f"key:{kid}" if value is None else "keys")
     return key, shown
@@ -125,12 +127,17 @@ def revoke_api_key(key: ApiKey, *, actor: Actor) -> None:
         key.refresh_from_db(fields=["revoked_at"])
         if changed:
             audit.record("key.revoked", actor=actor, object_ref=f"key:{key.kid}")
+            publish("key.revoked", key.tenant_id, _told(key))
         announce_after_commit(f"key:{key.kid}")
 
 
 def is_short(value: str) -> bool:
     """A value brought along that should be warned about."""
     return len(value) < SHORT
+
+
+def _told(key: ApiKey) -> dict[str, str]:
+    return {"key": str(key.id), "kid": key.kid, "project": str(key.project_id)}
 
 
 def _make_value(kid: str) -> str:

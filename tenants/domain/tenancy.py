@@ -9,6 +9,7 @@ from django.db import IntegrityError
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
 from tenants.domain.authentication import HOME_TENANT
+from tenants.domain.outbox import publish
 from tenants.models import Plan, Project, Tenant
 
 OPERATOR_TENANT = "operator"
@@ -73,6 +74,7 @@ def create_tenant(
                 object_ref=f"tenant:{tenant.id.hex}",
                 details={"plan": plan.slug, "region": region},
             )
+            publish("tenant.created", tenant.id, {"tenant": str(tenant.id), "plan": plan.slug})
     except IntegrityError:
         raise TenantTaken("slug", f"There is a tenant {slug} already.") from None
     return tenant, project

@@ -26,7 +26,9 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
     assert paths == {
         "status", "models", "models/{name}", "hives", "hives/join-tokens", "hives/{name}", "policies",
         "policies/rollback", "policies/{version_id}", "policies/{version_id}/activate", "usage", "keys", "keys/{key}",
-        "tenants", "tenants/{slug}", "projects",
+        "tenants", "tenants/{slug}", "projects", "webhooks", "webhooks/events", "webhooks/{webhook}",
+        *(f"webhooks/{{webhook}}/{what}" for what in ("test", "rotate", "pause", "resume", "replay", "deliveries")),
+        "webhooks/{webhook}/deliveries/{delivery}", "webhooks/{webhook}/deliveries/{delivery}/replay",
     }  # fmt: skip
     assert get_resolver().resolve("/api/v1/schema") is not None
 
@@ -46,13 +48,14 @@ def test_unknown_urls_and_methods_are_in_the_envelope(home: Api) -> None:
 
 
 def test_lists_ask_the_database_no_more_for_more_rows(home: Api) -> None:
-    paths = ("keys", "models", "hives", "tenants", "projects", "policies", "status")
+    paths = ("keys", "models", "hives", "tenants", "projects", "policies", "status", "webhooks")
     counts: list[dict[str, int]] = []
     for _ in range(2):
         for _ in range(2):
             hive, _ = make_hive()
             make_model(hives=[hive.name])
             make_key(make_project())
+            home.post("webhooks", {"url": "https://example.com/hook"})
             home.post("policies", {"source": "fn route_task(task, workers) { workers.first() }"})
         counts.append({path: queries_of(home, path) for path in paths})
 

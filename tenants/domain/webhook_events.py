@@ -1,0 +1,64 @@
+"""Every event that webhooks tell of. `platform/docs/webhooks.md` has the same table, and a test compares the two.
+
+An example shows all fields of an event's data: identifiers, quantities, and words that rbee chose. Nothing about a person
+is among them; who may know more asks the API by the identifier. A field that changes its meaning takes another version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+_ID = "01936f1e-5d3a-7c41-9a55-2f0d6c1e8b7a"
+_KEY: Mapping[str, Any] = {"key": _ID, "kid": "3kTMd9qZ01ab", "project": _ID}
+_MEMBER: Mapping[str, Any] = {"member": _ID, "role": "developer"}
+_ALERT: Mapping[str, Any] = {"alert": _ID, "kind": "policy_error", "object": f"policy_version:{_ID}"}
+
+EVERY = "*"
+
+
+class EventType(msgspec.Struct, frozen=True):
+    name: str
+    when: str
+    example: Mapping[str, Any]
+    version: int = 1
+
+
+_EVENTS = (
+    EventType("webhook.ping", "a test of an endpoint was asked for; only that endpoint is told", {"endpoint": _ID}),
+    EventType("webhook.disabled", "rbee gave an endpoint up: it answered 410 (`gone`), or failed for three days (`failing`)",
+              {"endpoint": _ID, "reason": "failing"}),
+    EventType("key.created", "a key was made", _KEY),
+    EventType("key.rotated", "a key got a successor, and ends at `expires_at`",
+              {**_KEY, "successor": _ID, "expires_at": "2027-01-31T00:00:00Z"}),
+    EventType("key.revoked", "a key was revoked", _KEY),
+    EventType("key.expiring", "a key ends within seven days", {**_KEY, "expires_at": "2027-01-31T00:00:00Z"}),
+    EventType("limit.reached", "50, 80 or 100 percent of a limit are used; once for each in its period",
+              {"limit": "tokens_per_day", "level": "tenant", "object": f"tenant:{_ID}", "percent": 80,
+               "used": 800_000, "allowed": 1_000_000}),
+    EventType("policy.activated", "a version of a policy came into force",
+              {"policy_version": _ID, "number": 7, "sha256": "9f86d081884c7d65"}),
+    EventType("policy.failed", "a policy in force began to fail; what follows is counted by its alert",
+              {"policy_version": _ID, "number": 7, "code": "policy_error"}),
+    EventType("tenant.created", "a tenant was made", {"tenant": _ID, "plan": "pro"}),
+    EventType("tenant.suspended", "a tenant was suspended; its keys are refused", {"tenant": _ID}),
+    EventType("tenant.resumed", "a tenant was let in again", {"tenant": _ID}),
+    EventType("tenant.deleted", "a tenant is to be deleted, at `delete_at`",
+              {"tenant": _ID, "delete_at": "2027-01-31T00:00:00Z"}),
+    EventType("member.invited", "somebody was invited", {"invitation": _ID, "role": "developer"}),
+    EventType("member.joined", "somebody became a member", _MEMBER),
+    EventType("member.changed", "a member got another role", _MEMBER),
+    EventType("member.removed", "somebody is a member no more", _MEMBER),
+    EventType("alert.opened", "there is something to see to", _ALERT),
+    EventType("alert.closed", "an alert was closed", _ALERT),
+)  # fmt: skip
+
+EVENTS: Mapping[str, EventType] = {event.name: event for event in _EVENTS}
+PATTERNS = frozenset({EVERY, *EVENTS, *(f"{name.partition('.')[0]}.*" for name in EVENTS)})
+
+
+def wants(patterns: Sequence[str], name: str) -> bool:
+    """Whether an endpoint with these patterns is told of `name`. A ping is asked for, and never spread."""
+    return any(pattern in (EVERY, name, f"{name.partition('.')[0]}.*") for pattern in patterns)
