@@ -109,7 +109,8 @@ async def send_due(nudged: asyncio.Event | None = None) -> int:
                 nudged.clear()
                 waiting = asyncio.create_task(nudged.wait())
     finally:
-        for task in (waiting, *flying):
+        waiting.cancel()
+        for task in flying:
             task.cancel()
         await asyncio.gather(waiting, *flying, return_exceptions=True)
 

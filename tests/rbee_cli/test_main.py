@@ -92,6 +92,8 @@ def test_every_command_has_help_with_an_example() -> None:
     commands += [["model", verb] for verb in ("add", "list", "remove")]
     commands += [["hive", verb] for verb in ("token", "join", "run", "list", "remove")]
     commands += [["key", verb] for verb in ("create", "list", "revoke")]
+    commands += [["webhook", verb] for verb in ("create", "list", "show", "events", "test", "rotate", "pause", "resume",
+                                                "delete", "deliveries", "replay")]  # fmt: skip
     for command in commands:
         done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
         assert done.exit_code == 0

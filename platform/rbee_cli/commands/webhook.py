@@ -120,8 +120,8 @@ def events(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey 
     Output(as_json=as_json).table(rows, EVENT_COLUMNS, empty="no events")
 
 
-@app.command(epilog="Example:  rbee webhook test 0193…")
-def test(
+@app.command("test", epilog="Example:  rbee webhook test 0193…")
+def ping(
     webhook: Webhook, as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None
 ) -> None:
     """Send webhook.ping and tell what came of it."""
