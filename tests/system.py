@@ -151,11 +151,13 @@ class System:
 
 
 @contextmanager
-def running(*, business: bool = False, arguments: Sequence[str] = ()) -> Iterator[System]:
+def running(
+    *, business: bool = False, arguments: Sequence[str] = (), kind: type[System] = System
+) -> Iterator[System]:
     # Not pytest's tmp_path: PostgreSQL runs as another user when the tests run as root, and must reach its folder.
     with tempfile.TemporaryDirectory(prefix="rbee-") as folder:
         Path(folder).chmod(0o755)
-        system = System(Path(folder) / "data", business=business, arguments=arguments)
+        system = kind(Path(folder) / "data", business=business, arguments=arguments)
         try:
             yield system.start()
         finally:

@@ -1,7 +1,8 @@
 """A customer's server that takes webhooks, in a thread of its own, and that can fail in every way that servers do.
 
-The first part of a path says how it answers: /ok, /status/503, /stall, /gone, /redirect, /retry-after, /flaky (every second
-try). What it accepted is in `got`, everything that came in `seen`.
+The first part of a path says how it answers: /ok, /status/503, /stall, /gone, /redirect, /retry-after, /flaky (fails every
+second time, from the first on), /once (fails the first time that it sees an id). What it accepted is in `got`, everything
+that came in `seen`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Request:
 
     @property
     def id(self) -> str:
-        return self.headers["webhook-id"]
+        return self.headers.get("webhook-id", "")
 
     @property
     def message(self) -> Any:
@@ -57,35 +58,35 @@ class Receiver:
     def ids(self, path: str = "") -> list[str]:
         return [request.id for request in self.got if request.path.startswith(path)]
 
-    def wait_for(self, count: int, *, timeout_s: float = 30) -> None:
-        deadline = time.monotonic() + timeout_s
-        while len({request.id for request in self.got}) < count:
-            assert time.monotonic() < deadline, f"{len(self.got)} of {count} came"
-            time.sleep(0.05)
-
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body, path = await request.read(), request.path
+        status = self._status(path, request.headers.get("webhook-id", ""))
         self.busy[path] += 1
         self.most_busy[path] = max(self.most_busy[path], self.busy[path])
         try:
             await asyncio.sleep(STALL_S if path.startswith("/stall") else self.delay_s)
-            response = self._answer(path)
+            response = self._answer(path, status)
         finally:
             self.busy[path] -= 1
             headers = {name.lower(): value for name, value in request.headers.items()}
-            accepted = not path.startswith("/stall") and 200 <= self._status(path) < 300
+            accepted = status < 300 and not path.startswith("/stall")
             self.seen.append(Request(path, headers, body, time.time(), accepted))
         return response
 
-    def _status(self, path: str) -> int:
+    def _status(self, path: str, message_id: str) -> int:
         kind, _, rest = path.strip("/").partition("/")
+        if kind == "once":
+            return (
+                200
+                if any(request.id == message_id and request.path == path for request in self.seen)
+                else 500
+            )
         if kind == "flaky":
             return 200 if sum(1 for request in self.seen if request.path == path) % 2 else 500
         known = {"gone": 410, "redirect": 302, "retry-after": 503}
         return int(rest) if kind == "status" else known.get(kind, 204 if kind == "ok" else 200)
 
-    def _answer(self, path: str) -> web.Response:
-        status = self._status(path)
+    def _answer(self, path: str, status: int) -> web.Response:
         headers = {"location": self.redirect_to} if status == 302 else {}
         if path.startswith("/retry-after"):
             headers["retry-after"] = self.retry_after
@@ -95,9 +96,9 @@ class Receiver:
 
 
 @contextmanager
-def receiver(port: int | None = None) -> Iterator[Receiver]:
-    port = port or free_port()
-    found = Receiver(f"http://127.0.0.1:{port}")
+def receiver(host: str = "127.0.0.1") -> Iterator[Receiver]:
+    port = free_port()
+    found = Receiver(f"http://{host}:{port}")
     loop = asyncio.new_event_loop()
     app = web.Application(client_max_size=2**20)
     app.router.add_route("*", "/{path:.*}", found.handle)
@@ -105,7 +106,7 @@ def receiver(port: int | None = None) -> Iterator[Receiver]:
 
     async def start() -> None:
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", port, backlog=512).start()
+        await web.TCPSite(runner, host, port, backlog=512).start()
 
     loop.run_until_complete(start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
