@@ -4,6 +4,7 @@ PostgreSQL, and beat looks there too, so a hint that is lost costs seconds and n
 from __future__ import annotations
 
 import logging
+import time
 from functools import lru_cache
 
 from celery import Celery
@@ -15,7 +16,9 @@ QUEUE = "chores"
 KEY_PREFIX = "rbee:celery:"
 HINT_LIFETIME_S = 15
 TIMEOUT_S = 1.0
+SILENCE_S = 10.0  # after a broker that did not answer: nobody else waits for it
 
+_silent_until = 0.0
 logger = logging.getLogger(__name__)
 
 
@@ -25,13 +28,15 @@ def hint_after_commit(task: str) -> None:
 
 
 def _send(task: str) -> None:
-    if not settings.RBEE.celery_broker_url:
+    global _silent_until
+    if not settings.RBEE.celery_broker_url or time.monotonic() < _silent_until:
         return
     try:
         _sender(settings.RBEE.celery_broker_url).send_task(
             task, expires=HINT_LIFETIME_S, retry=False, ignore_result=True
         )
     except (KombuError, OSError) as error:
+        _silent_until = time.monotonic() + SILENCE_S
         logger.warning("no worker was told of %s (%s): beat does it", task, type(error).__name__)
 
 
@@ -47,6 +52,8 @@ def _sender(broker_url: str) -> Celery:
             "socket_timeout": TIMEOUT_S,
             "socket_connect_timeout": TIMEOUT_S,
             "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0,
         },
     )
     return app

@@ -121,16 +121,27 @@ def _claim(flying: int, failing: int) -> list[Claimed]:
 
 
 async def _send(claimed: Claimed) -> Ended:
+    """Whatever goes wrong with one is its own: the others go on."""
     at = datetime.now(UTC)
+    if not claimed.secrets:
+        return claimed, Outcome(at=at, status=0, latency_ms=0, error="secret_unreadable")
+    try:
+        return claimed, await _attempt(claimed, at)
+    except Exception:
+        logger.exception("delivery %s was not sent", claimed.id)
+        return claimed, Outcome(at=at, status=0, latency_ms=0, error="not_sent")
+
+
+async def _attempt(claimed: Claimed, at: datetime) -> Outcome:
     headers = headers_of(claimed.message_id, int(time.time()), claimed.body, claimed.secrets)
     headers["content-type"] = "application/json"
     try:
         answer = await fetch("POST", claimed.url, headers=headers, content=claimed.body, bounds=BOUNDS)
     except UrlRefused:
-        return claimed, Outcome(at=at, status=0, latency_ms=0, error="url_refused")
+        return Outcome(at=at, status=0, latency_ms=0, error="url_refused")
     except FetchFailed as failed:
-        return claimed, Outcome(at=at, status=0, latency_ms=failed.latency_ms, error=failed.code)
-    return claimed, Outcome(
+        return Outcome(at=at, status=0, latency_ms=failed.latency_ms, error=failed.code)
+    return Outcome(
         at=at,
         status=answer.status,
         latency_ms=answer.latency_ms,

@@ -6,6 +6,7 @@ sent and could not write down is sent again, under the same id.
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,8 @@ PATIENCE = timedelta(days=3)  # with an endpoint that only fails
 KEPT = timedelta(days=30)
 SPREAD_MAX = 500  # events in one transaction
 GONE = 410
+
+logger = logging.getLogger(__name__)
 
 _COURIER = Actor.system("webhooks")
 
@@ -67,7 +70,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_id: UUID
     is_failing: bool
     url: str
-    secrets: tuple[bytes, ...]
+    secrets: tuple[bytes, ...]  # none: the queen's root secret is another one than theirs
     message_id: str
     body: bytes
     keeps_responses: bool
@@ -189,13 +192,18 @@ def _claimed(row: WebhookDelivery, fence: int) -> Claimed:
         and endpoint.old_secret_until > timezone.now()
     ):
         sealed = [*sealed, endpoint.old_secret_sealed]
+    try:
+        secrets = tuple(unseal(bytes(one), endpoint.id) for one in sealed)
+    except ValueError as error:
+        logger.error("%s", error)
+        secrets = ()
     return Claimed(
         id=row.id,
         fence=fence,
         endpoint_id=endpoint.id,
         is_failing=endpoint.failing_since is not None,
         url=endpoint.url,
-        secrets=tuple(unseal(bytes(one), endpoint.id) for one in sealed),
+        secrets=secrets,
         message_id=message_id(row.event_id),
         body=body_of(row.event),
         keeps_responses=endpoint.keeps_responses,

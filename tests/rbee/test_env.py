@@ -47,7 +47,15 @@ def test_every_variable_is_read() -> None:
         "RBEE_SCHEDULER_FILE": "~/s.rhai",
         "RBEE_LOG_LEVEL": "WARNING",
         "RBEE_TASK_TIMEOUT_S": "30",
+        "RBEE_OUTBOUND_HTTP": "1",
+        "RBEE_OUTBOUND_ALLOW": "10.20.0.0/16",
+        "RBEE_OUTBOUND_PORTS": "443, 9000-9100",
+        "RBEE_OUTBOUND_PROXY": "http://proxy:3128",
     })  # fmt: skip
+    assert env.outbound_http
+    assert env.outbound_allow == (ipaddress.ip_network("10.20.0.0/16"),)
+    assert env.outbound_ports == ((443, 443), (9000, 9100))
+    assert env.outbound_proxy == "http://proxy:3128"
 
     assert env.is_business
     assert (env.port, env.public_url) == (8000, "http://127.0.0.1:8000")
@@ -70,6 +78,12 @@ def test_every_variable_is_read() -> None:
         ("RBEE_REDIS_URL", "redis://host:99999/0"),
         ("RBEE_SECRET_KEY", "short"),
         ("RBEE_SECRET_KEY", "00" * 31),
+        ("RBEE_OUTBOUND_HTTP", "perhaps"),
+        ("RBEE_OUTBOUND_ALLOW", "intranet"),
+        ("RBEE_OUTBOUND_PORTS", "0"),
+        ("RBEE_OUTBOUND_PORTS", "9000-8000"),
+        ("RBEE_OUTBOUND_PORTS", "443-70000"),
+        ("RBEE_OUTBOUND_PROXY", "socks5://proxy:1080"),
         ("RBEE_HOST", "http://here"),
         ("RBEE_PORT", "0"),
         ("RBEE_PORT", "65536"),

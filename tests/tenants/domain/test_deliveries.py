@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,8 @@ from email.utils import format_datetime
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.db import connection
+from django.conf import settings
+from django.db import IntegrityError, connection
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -160,19 +162,43 @@ def test_redirect_is_a_failure_and_leads_nowhere(receiver: Receiver) -> None:
     }  # fmt: skip
 
 
-def test_url_that_the_operator_permits_no_more_is_not_called(receiver: Receiver, settings: object) -> None:
-    import dataclasses
-
-    from django.conf import settings as ours
-
+def test_url_that_the_operator_permits_no_more_is_not_called(receiver: Receiver) -> None:
     endpoint, _ = make_endpoint(f"{receiver.url}/ok")
     happen(endpoint.tenant_id)
-    ours.RBEE = dataclasses.replace(ours.RBEE, outbound_allow=())
+    settings.RBEE = dataclasses.replace(settings.RBEE, outbound_allow=())
 
     send()
 
     assert receiver.seen == []
     assert deliveries_of(endpoint)[0].log[0]["error"] == "url_refused"
+
+
+def test_endpoint_that_cannot_be_sent_to_keeps_no_other_waiting(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable, _ = make_endpoint(f"{receiver.url}/ok/unreadable")
+    broken, _ = make_endpoint(f"{receiver.url}/ok/broken")
+    good, _ = make_endpoint(f"{receiver.url}/ok/good")
+    with tenant_tx(unreadable.tenant_id):
+        WebhookEndpoint.objects.update(secret_sealed=bytes(good.secret_sealed))
+    fetch = courier.fetch
+
+    async def fetch_or_break(method: str, url: str, **fields: object) -> Fetched:
+        if url == broken.url:
+            raise RuntimeError("a bug")
+        return await fetch(method, url, **fields)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(courier, "fetch", fetch_or_break)
+    for endpoint in (unreadable, broken, good):
+        happen(endpoint.tenant_id)
+
+    assert send() == 3
+
+    assert [request.path for request in receiver.seen] == ["/ok/good"]
+    assert [deliveries_of(one)[0].log[0]["error"] for one in (unreadable, broken)] == [
+        "secret_unreadable",
+        "not_sent",
+    ]
 
 
 def test_stalled_endpoint_delays_no_other(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,8 +372,6 @@ def test_sweep_ends_what_is_overdue_and_forgets_what_is_old() -> None:
 
 
 def test_delivery_of_one_tenant_cannot_point_at_the_endpoint_of_another() -> None:
-    from django.db import IntegrityError
-
     mine, _ = make_endpoint("https://example.com/hook")
     theirs, _ = make_endpoint("https://example.com/hook")
     (event,) = happen(mine.tenant_id)
