@@ -18,8 +18,9 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import httpcore
@@ -31,12 +32,15 @@ from gdpr.connect_proxy import open_tunnel
 
 URL_LENGTH_MAX = 2048
 HOST_LENGTH_MAX = 253
+LOOKUPS_MAX = 128  # at once
 DIALLED_MAX = 3  # addresses of one name
 DEFAULT_PORTS = {"https": 443, "http": 80}
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 _HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+_lookups = ThreadPoolExecutor(LOOKUPS_MAX, thread_name_prefix="resolve")
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
@@ -302,8 +306,10 @@ def _checked_host(host: str, rules: Rules) -> str:
 
 
 async def _resolve(host: str, port: int) -> list[str]:
-    """Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    """Raises OSError. A name server that is silent holds a thread for as long as the system waits for it, whatever became
+    of the fetch; in the loop's own few threads it would hold up every other name."""
+    lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_lookups, lookup)
     return [str(entry[4][0]) for entry in found]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import ipaddress
+import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -184,6 +186,32 @@ async def test_nobody_who_answers_is_told_apart_from_nobody_there() -> None:
             await fetch("GET", "https://somewhere.test/", rules=Rules(), resolve=resolve)
         codes.add(failed.value.code)
     assert codes == {"no_public_address"}
+
+
+async def test_name_servers_that_are_silent_hold_up_no_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = socket.getaddrinfo
+
+    def lookup(host: str, *args: object, **kwargs: object) -> object:
+        if host.startswith("slow"):
+            time.sleep(2)
+            raise OSError("no answer")
+        return real(OUTSIDE, *args, **kwargs)  # type: ignore[arg-type]
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response()
+
+    async with serving(answer) as url:
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        slow = [
+            asyncio.create_task(fetch("GET", f"http://slow{n}.test/", rules=RULES, bounds=QUICK))
+            for n in range(40)
+        ]
+        await asyncio.sleep(0.1)
+        began = time.monotonic()
+        await fetch("GET", url.replace(OUTSIDE, "good.test"), rules=RULES)
+        assert time.monotonic() - began < 0.5
+        failed = await asyncio.gather(*slow, return_exceptions=True)
+    assert {getattr(one, "code", "") for one in failed} == {"timed_out"}
 
 
 async def test_server_that_speaks_no_http_is_a_broken_answer() -> None:
