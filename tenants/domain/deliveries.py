@@ -30,6 +30,7 @@ from tenants.models import Alert, WebhookDelivery, WebhookEndpoint, WebhookEvent
 LEASE_S = 30  # longer than any fetch takes
 RETRY_AFTER_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 72_000)  # 71.6 hours, less the jitter
 JITTER = 0.2  # of a delay, taken off
+STUMBLE_S = 60  # an endpoint that fails for longer is tried by one delivery at a time
 PATIENCE = timedelta(days=3)  # with an endpoint that only fails
 KEPT = timedelta(days=30)
 SPREAD_MAX = 500  # events in one transaction
@@ -46,7 +47,7 @@ _CLAIM = """
     WHERE id IN (
         SELECT due.id
         FROM (
-            SELECT id, (CASE WHEN failing_since IS NULL THEN max_in_flight ELSE 1 END) - (
+            SELECT id, (CASE WHEN failing_since <= now() - make_interval(secs => %(stumble_s)s) THEN 1 ELSE max_in_flight END) - (
                 SELECT count(*) FROM tenants_webhookdelivery busy
                 WHERE busy.endpoint_id = e.id AND busy.state = 'queued' AND busy.lease_until > now()) AS free
             FROM tenants_webhookendpoint e WHERE status = 'active' AND (failing_since IS NOT NULL) = %(failing)s
@@ -123,13 +124,15 @@ def spread_events() -> int:
 
 def claim_deliveries(most: int, *, failing: bool) -> list[Claimed]:
     """Due ones, oldest first, of endpoints that work or of those that fail. Each endpoint has so many in flight over all
-    processes as it takes, a failing one 1."""
+    processes as it takes, one that fails for more than a minute 1."""
     if most <= 0:
         return []
     with colony_tx("claim webhooks"):
         with connection.cursor() as cursor:
             cursor.execute(_LOCK)
-            cursor.execute(_CLAIM, {"lease_s": LEASE_S, "failing": failing, "most": most})
+            cursor.execute(
+                _CLAIM, {"lease_s": LEASE_S, "stumble_s": STUMBLE_S, "failing": failing, "most": most}
+            )
             fences: dict[UUID, int] = dict(cursor.fetchall())
         rows = WebhookDelivery.objects.select_related("endpoint", "event").filter(id__in=fences)
         return [_claimed(row, fences[row.id]) for row in rows.order_by("next_at")]
