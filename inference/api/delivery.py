@@ -74,7 +74,7 @@ async def deliver(
             owner.uncancel()
             return
         if not watch.is_over:
-            await _apologise(exchange, stream)
+            await apologise(exchange, stream)
         raise
     finally:
         watch.stop()
@@ -121,6 +121,7 @@ async def _send_events(exchange: Exchange, stream: TaskStream, deliveries: Deliv
             events.written_at = events.writing_since
             events.writing_since = 0.0
     except TaskFailed as failure:
+        exchange.is_broken = True
         await exchange.write(errors.error_event(failure.message, failure.type, failure.code))
     finally:
         deliveries.streams.discard(events)
@@ -160,11 +161,12 @@ class _Stream:
         self.writing_since = 0.0
 
 
-async def _apologise(exchange: Exchange, stream: TaskStream | None) -> None:
+async def apologise(exchange: Exchange, stream: TaskStream | None) -> None:
     """This process ends: its clients are told, and nothing is charged."""
     if stream is not None:
         stream.cancel(Outcome.PLATFORM_FAILED)
     if exchange.started:
+        exchange.is_broken = True
         await exchange.write(
             errors.error_event("The server is shutting down; ask again.", "server_error", "server_shutdown"),
             is_last=True,

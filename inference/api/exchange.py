@@ -38,7 +38,9 @@ class ClientGone(Exception):
 class Exchange:
     """`headers` has the last value of each name. `answer_headers` go out with whatever answer is sent."""
 
-    __slots__ = ("_receive", "_send", "answer_headers", "began", "headers", "request_id", "scope", "started")
+    __slots__ = (
+        "_receive", "_send", "answer_headers", "began", "headers", "is_broken", "request_id", "scope", "started",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.scope = scope
@@ -49,6 +51,7 @@ class Exchange:
         self.request_id = f"req_{secrets.token_hex(16)}"
         self.answer_headers: list[Header] = []
         self.started = False  # the head of the answer has left
+        self.is_broken = False  # the answer ended with an error after its head had left
 
     @property
     def method(self) -> str:
@@ -107,6 +110,13 @@ class Exchange:
             raise errors.upload_stalled() from None
         return b"".join(pieces)
 
+    def put_between(self, send: Send) -> Send:
+        """From here on messages go to `send`, which has what is returned to pass them on, and the client is taken to
+        stay: what it asked for is finished without it."""
+        sends_before, self._send = self._send, send
+        self._receive = _never
+        return sends_before
+
     async def wait_until_gone(self) -> None:
         """Returns when the client has closed its connection. For when the body has been read."""
         while (await self._receive())["type"] != "http.disconnect":
@@ -142,3 +152,8 @@ class Exchange:
             (name.encode(), value.encode("latin-1", "replace")) for name, value in refusal.headers.items()
         ]
         await self.respond(body, status=refusal.status, headers=[JSON, *named])
+
+
+async def _never() -> Message:
+    await asyncio.Event().wait()
+    raise AssertionError

@@ -23,8 +23,10 @@ ERRORS: Final = {
     "403": "The key lacks the scope, or a policy said no.",
     "404": "There is no such model or URL.",
     "408": "The body did not arrive in time.",
+    "409": "The first request with the Idempotency-Key still runs, or its answer is no longer kept.",
     "413": "The body is too large.",
     "415": "The body is encoded.",
+    "422": "The Idempotency-Key was used for another body.",
     "429": "A limit or quota is used up.",
     "500": "Something broke.",
     "503": "No worker, or a part of the service is away; Retry-After says when to try again.",
@@ -123,6 +125,16 @@ def _write(operation: str, summary: str, request: dict[str, Any], answer: dict[s
                 "X-Estimated-Duration-Minutes",
                 {"type": "number", "minimum": 0},
                 "What scripts see as estimated_duration_minutes",
+            ),
+            _header(
+                "Idempotency-Key",
+                {"type": "string", "minLength": 1, "maxLength": 255},
+                "Requests with the same key and body are answered by one task",
+            ),
+            _header(
+                "Prefer",
+                {"type": "string"},
+                "wait=SECONDS: how long to wait for the answer of the first request with the key",
             ),
             _header(
                 "X-Client-Request-Id", {"type": "string", "maxLength": 128}, "Logged beside x-request-id"

@@ -28,6 +28,7 @@ from inference.domain.colony import Colony, HiveInfo
 from inference.domain.dispatch import Dispatcher
 from inference.domain.envelope import Envelope
 from inference.domain.hives import joined_hives, restore_hive_acls
+from inference.domain.idempotency import Idempotency
 from inference.domain.offer import Offer
 from inference.domain.policy_source import Policies
 from inference.domain.recovery import Recovery
@@ -91,6 +92,7 @@ class Queen:
         self.offer = Offer()
         self.hive_credentials = HiveCredentials()
         self.deliveries = Deliveries()
+        self.idempotency = Idempotency(self.pipe)
         self._guard = Guard()
 
     async def start(self) -> None:
@@ -111,6 +113,7 @@ class Queen:
         await self.colony.start()
         await self.reader.start()
         self.reserver.start()
+        self.idempotency.start()
         self.dispatcher.run()
         self._guard.spawn("notices", self._listen)
         self._guard.spawn("policies", self.policies.watch)
@@ -120,6 +123,7 @@ class Queen:
     async def stop(self) -> None:
         await self.deliveries.finish(FINISH_S)
         await self.dispatcher.stop()
+        await self.idempotency.stop()
         await self.gatherer.close()
         await self._guard.stop()
         await self.recovery.stop()

@@ -10,7 +10,7 @@ from billing.domain.price_book import PricesDown
 from billing.domain.prices import NoPrice
 from gdpr.ids import uuid7
 from hive_agent.protocol import Endpoint
-from inference.api import errors
+from inference.api import errors, once
 from inference.api.delivery import deliver
 from inference.api.exchange import Exchange
 from inference.api.wire import Priority, Reader, TextRequest
@@ -18,6 +18,7 @@ from inference.domain.admission import admit, in_force
 from inference.domain.choice import Choice
 from inference.domain.colony import WorkerView
 from inference.domain.envelope import Envelope
+from inference.domain.idempotency import Run
 from inference.domain.offer import OfferedModel
 from inference.domain.policy_source import Policy
 from inference.domain.records import (
@@ -48,10 +49,45 @@ async def answer(
     """Raises Refused and TaskFailed while no byte of the answer has left."""
     caller = await queen.authentication.caller_of(exchange)
     request: TextRequest = reader.read(body := await exchange.read_body())
+
+    async def run_task(run: Run | None) -> None:
+        await _run_task(
+            queen, exchange, caller, request, body=body, endpoint=endpoint, id_prefix=id_prefix, run=run
+        )
+
+    if once.HEADER in exchange.headers:
+        await once.answer_once(
+            queen.idempotency,
+            queen.deliveries,
+            exchange,
+            caller,
+            endpoint=endpoint,
+            body=body,
+            longest_s=queen.env.task_timeout_s,
+            run_task=run_task,
+        )
+    else:
+        await run_task(None)
+
+
+async def _run_task(
+    queen: Queen,
+    exchange: Exchange,
+    caller: Caller,
+    request: TextRequest,
+    *,
+    body: bytes,
+    endpoint: Endpoint,
+    id_prefix: str,
+    run: Run | None,
+) -> None:
+    """`run`: the request has an Idempotency-Key, and is the first under it."""
     priority = _priority(exchange)
     model = _text_model(queen, request.model)
     price_id = await _price_id(queen, model, caller)
     task_id = uuid7().hex
+    if run is not None:
+        run.task = task_id
     now_ms = time.time_ns() // 1_000_000
     subject = subject_pseudonym(caller.tenant_id, request.subject)
     session = session_pseudonym(caller.tenant_id, request.session) or subject
@@ -74,7 +110,7 @@ async def answer(
             request_id=exchange.request_id,
             admitted_at_ms=now_ms,
             policies=choice.policies(),
-            decision=choice.facts(),
+            decision=choice.facts() | ({"idempotency_key_sha256": run.scope.key} if run else {}),
         )
 
     deciders = in_force(queen.policies, caller.tenant_id)

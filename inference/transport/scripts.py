@@ -20,4 +20,16 @@ RELEASE = Script("release")
 RENEW_LEASES = Script("renew_leases")
 REGISTER = Script("register")
 RELOAD = Script("reload")
-ALL = (RESERVE_DISPATCH, RELEASE, RENEW_LEASES, REGISTER, RELOAD)
+IDEMPOTENCY_BEGIN = Script("idempotency_begin")
+IDEMPOTENCY_FINISH = Script("idempotency_finish")
+IDEMPOTENCY_HOLD = Script("idempotency_hold")
+ALL = (
+    RESERVE_DISPATCH,
+    RELEASE,
+    RENEW_LEASES,
+    REGISTER,
+    RELOAD,
+    IDEMPOTENCY_BEGIN,
+    IDEMPOTENCY_FINISH,
+    IDEMPOTENCY_HOLD,
+)
