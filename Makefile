@@ -13,7 +13,7 @@ accept = $(BIN)/python -m rbee_cli.up.binaries && \
 say = sh -c 'if [ -t 1 ]; then printf "\033[1m%s\033[0m\n" "$$0"; else echo "$$0"; fi'
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check test-engines test-faults accept-core accept-policy bench bench-check mini install clean
+.PHONY: help up test check test-engines test-faults accept-core accept-policy accept-tenants bench bench-check mini install clean
 
 ##@ Use
 
@@ -62,6 +62,9 @@ accept-core: $(INSTALLED) ## One real task end to end, at full figures
 
 accept-policy: $(INSTALLED) ## Scripts of operators and tenants, at full figures
 	@$(call accept,policy)
+
+accept-tenants: $(INSTALLED) ## Tenants, limits and fairness, at full figures
+	@$(call accept,tenants)
 
 ##@ Measure
 

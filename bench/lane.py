@@ -30,6 +30,7 @@ from inference.domain.dispatch import Dispatcher
 from inference.domain.envelope import Envelope
 from inference.domain.reserve import EPOCH_KEY, Reserver
 from inference.domain.task import Task
+from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisPipe
 from rbee.env import read_env
@@ -85,7 +86,15 @@ async def _measure(url: str, options: argparse.Namespace) -> None:
     colony = Colony(pipe, _load_hives)
     await colony.start()
     await reader.start()
-    dispatcher = Dispatcher(pipe, reader, colony, reserver, fence=_fence, settle_lost=_settle_lost)
+    dispatcher = Dispatcher(
+        pipe,
+        reader,
+        colony,
+        reserver,
+        fence=_fence,
+        settle_lost=_settle_lost,
+        room=WaitingRoom(colony, timeout_s=30),
+    )
     limits = Limits(10**9, 10**9, 10**12, 10**6) if options.limits else Limits()
     caller = Caller(uuid7().hex, limits)
 

@@ -119,7 +119,12 @@ def _write(operation: str, summary: str, request: dict[str, Any], answer: dict[s
             _header(
                 "X-Priority",
                 {"type": "string", "enum": ["high", "normal", "low"]},
-                "What scripts see as priority",
+                "Among the requests of a tenant that wait, and what scripts see as priority",
+            ),
+            _header(
+                "X-Wait-For-Model",
+                {"type": "integer", "minimum": 0},
+                "How many seconds to wait for a model that is being loaded",
             ),
             _header(
                 "X-Estimated-Duration-Minutes",

@@ -33,6 +33,7 @@ from inference.domain.offer import Offer
 from inference.domain.policy_source import Policies
 from inference.domain.recovery import Recovery
 from inference.domain.reserve import Reserver
+from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisPipe
 from tenants.domain.authentication import CallerCache
@@ -56,6 +57,8 @@ class QueenEnv(LocalEnv, Protocol):
     def scheduler_file(self) -> Path: ...
     @property
     def task_timeout_s(self) -> int: ...
+    @property
+    def queue_timeout_s(self) -> int: ...
 
 
 class Queen:
@@ -69,6 +72,7 @@ class Queen:
         self._reader_pipe = RedisPipe(env.redis_url, name="queen-tokens")
         self.reader = TokenReader(self._reader_pipe, self.name)
         self.colony = Colony(self.pipe, load_hives)
+        self.room = WaitingRoom(self.colony, timeout_s=env.queue_timeout_s)
         self.reserver = Reserver(self.pipe, self.name)
         self.recovery = Recovery(
             self.pipe,
@@ -85,6 +89,7 @@ class Queen:
             self.reserver,
             fence=self._fence,
             settle_lost=self._settle_lost,
+            room=self.room,
         )
         self.callers = CallerCache(self.pool)
         self.authentication = Authentication(self.callers, LocalRule(env))

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 DEFAULT_ANSWER_TOKENS: Final = 1024  # reserved for an answer that the client does not limit
 PRIORITIES: Final = frozenset(get_args(Priority))
 
+_SECONDS = re.compile(r"[0-9]{1,6}")
 _MINUTES = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 
 
@@ -133,6 +134,8 @@ async def _run_task(
         is_subject_counted=any(policy.needs_subject for policy in deciders),
         session=session,
         estimated_minutes=_estimated_minutes(exchange),
+        priority=priority,
+        wait_for_model_s=_wait_for_model_s(exchange, queen.env.task_timeout_s),
     )
     used = await _used(queen, task, deciders)
     record = task_record(task, kind=model.capability, priority=priority, used=used)
@@ -174,6 +177,15 @@ def _estimated_minutes(exchange: Exchange) -> float:
             "X-Estimated-Duration-Minutes",
         )
     return float(text)
+
+
+def _wait_for_model_s(exchange: Exchange, longest_s: int) -> int:
+    text = exchange.header(b"x-wait-for-model")
+    if not text:
+        return 0
+    if not _SECONDS.fullmatch(text):
+        raise errors.invalid("X-Wait-For-Model is a number of seconds, such as 60.", "X-Wait-For-Model")
+    return min(longest_s, int(text))
 
 
 def _priority(exchange: Exchange) -> str:

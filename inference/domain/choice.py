@@ -48,14 +48,34 @@ class Choice:
         ]
         if not offered:
             raise NoWorkers(
-                self._model,
-                is_loading=self._colony.is_loading(self._model),
-                is_busy=self._colony.is_busy(self._model),
+                self._model, is_loading=self._colony.is_loading(self._model), is_busy=bool(self._busy())
             )
-        worker, self.decision = route(
+        try:
+            worker, self.decision = self._route(offered)
+        except NoWorkers:
+            if self._would_wait(offered):
+                raise NoWorkers(self._model, is_busy=True) from None
+            raise
+        return worker
+
+    def _route(self, offered: list[WorkerView]) -> tuple[WorkerView, Decision]:
+        return route(
             self._policies, self._caller.tenant_id, self._record, self._model, offered, facts=self._facts
         )
-        return worker
+
+    def _busy(self) -> list[WorkerView]:
+        return [worker for worker in self._colony.busy(self._model) if may_serve(worker, self._caller)]
+
+    def _would_wait(self, offered: list[WorkerView]) -> bool:
+        """Scripts chose nobody who is free. Would they have one who is not?"""
+        busy = self._busy()
+        if not busy:
+            return False
+        try:
+            self._route([*offered, *busy])
+        except NoWorkers:
+            return False
+        return True
 
     def policies(self) -> list[str]:
         """SHA-256 of each script that decided, the operator's first."""

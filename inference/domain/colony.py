@@ -91,6 +91,7 @@ class Colony:
         self.hives: dict[str, HiveView] = {}
         self.on_lost: list[OnLost] = []
         self.on_epoch: list[OnEpoch] = []
+        self.on_look: list[Callable[[], None]] = []
         self.is_suspicious = False
         self._load_hives = load_hives
         self._by_model: dict[str, list[tuple[HiveView, WorkerView]]] = {}
@@ -155,12 +156,26 @@ class Colony:
             for hive, worker in self._by_model.get(model, ())
         )
 
-    def is_busy(self, model: str) -> bool:
-        """Somebody serves it, and has as many tasks as it takes at once."""
+    def has_room(self, model: str) -> bool:
+        """Somebody serves it and could take a task at once."""
         return any(
-            worker.status == WorkerStatus.READY and worker.in_flight >= worker.capacity and not hive.is_silent
+            worker.status == WorkerStatus.READY
+            and worker.in_flight < worker.capacity
+            and not hive.is_silent
+            and not hive.is_draining
             for hive, worker in self._by_model.get(model, ())
         )
+
+    def busy(self, model: str) -> list[WorkerView]:
+        """Who serves it, and has as many tasks as it takes at once."""
+        return [
+            worker
+            for hive, worker in self._by_model.get(model, ())
+            if worker.status == WorkerStatus.READY
+            and worker.in_flight >= worker.capacity
+            and not hive.is_silent
+            and not hive.is_draining
+        ]
 
     async def _poll(self) -> None:
         while True:
@@ -223,6 +238,8 @@ class Colony:
             for listener in self.on_epoch:
                 listener(hive.info.id, hive.epoch)
         self._find_lost(hives)
+        for look in self.on_look:
+            look()
 
     async def _ages_s(self, hives: Iterable[HiveView]) -> dict[str, float]:
         """Of the heartbeats of hives that this process has not heard yet: they may be what a dead one left behind."""

@@ -6,7 +6,8 @@
       │        └ the hive is lost: fence, then another hive
       └ REFUSED, or unclaimed after CLAIM_TIMEOUT_S and taken back: another hive
 
-A task moves at most MAX_ATTEMPTS - 1 times, never after its first chunk, and never because that one is slow.
+A task moves at most MAX_ATTEMPTS - 1 times, never after its first chunk, and never because that one is slow. Refusals of
+full workers do not count among these: it waits until one has room, holding what was reserved for it.
 
 Every way out of a task ends in `_finish`, which gives back what it held. It never waits, so no cancellation comes between.
 """
@@ -36,9 +37,11 @@ from inference.domain.envelope import seal
 from inference.domain.failover import Failover, Fence, SettleLost
 from inference.domain.failures import TaskFailed
 from inference.domain.limits import limits_of
+from inference.domain.refusals import NoWorkers
 from inference.domain.reserve import Delivery, Reservation, Reserver
 from inference.domain.stream import TaskStream
 from inference.domain.task import Task
+from inference.domain.waiting_room import WaitingRoom
 from inference.transport.publisher import task_message
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisDown, RedisPipe, Reply
@@ -46,6 +49,7 @@ from inference.transport.resp import RedisDown, RedisPipe, Reply
 __all__ = ["Choose", "Dispatcher", "Fence", "SettleLost", "TaskFailed", "TaskStream"]
 
 MAX_ATTEMPTS = 3
+MAX_REFUSALS = 20
 BEGIN_TIMEOUT_S = 5.0  # from the claim to BEGUN, which waits for no engine
 BODY_MS = 10_000  # longer than a queen leaves it unclaimed
 DEADLINE_GRACE_S = 5.0  # the hive ends a task at its deadline; this is for one that does not
@@ -73,15 +77,18 @@ class Dispatcher:
         *,
         fence: Fence,
         settle_lost: SettleLost,
+        room: WaitingRoom,
     ) -> None:
         self.live: dict[str, TaskStream] = {}  # by task
         self._pipe = pipe
         self._reader = reader
         self._colony = colony
         self._reserver = reserver
+        self._room = room
         self._failover = Failover(fence, settle_lost)
         self._orphans: list[tuple[TaskStream, Outcome]] = []  # their hives could not be told to stop
         self._sweeper: asyncio.Task[None] | None = None
+        room.tokens_held = self._tokens_held
         colony.on_lost.append(self._on_hive_lost)
         colony.on_epoch.append(self._on_hive_replaced)
 
@@ -117,14 +124,57 @@ class Dispatcher:
 
     async def _begin(self, stream: TaskStream, choose: Choose) -> None:
         tried: set[str] = set()
-        for attempt in range(1, MAX_ATTEMPTS + 1):
-            worker = choose(tried)
-            await self._deliver(stream, worker, attempt)
+        moves = refusals = 0
+        while moves < MAX_ATTEMPTS and refusals < MAX_REFUSALS:
+            worker = await self._next_worker(stream, choose, tried)
+            await self._deliver(stream, worker, moves + refusals + 1)
             if await self._is_answered(stream):
                 return
             self._detach(stream)
             tried.add(worker.hive_id)
+            if stream.refused is not None:
+                refusals += 1
+                worker.fill()
+            else:
+                moves += 1
         raise failures.no_workers()
+
+    async def _next_worker(self, stream: TaskStream, choose: Choose, tried: set[str]) -> WorkerView:
+        """At once, or when it is this task's turn. Limits are taken first: who is over one does not stand in line."""
+        task = stream.task
+        wait_s = self._room.timeout_s
+        if not wait_s or not self._room.has_line(task.model):
+            try:
+                return choose(tried)
+            except NoWorkers as refusal:
+                wait_s = wait_s if refusal.is_busy else task.wait_for_model_s if refusal.is_loading else 0
+                if not wait_s:
+                    raise
+        began = time.monotonic()
+        if stream.reservation is None:
+            await self._reserve(stream, None)
+        before_ms = stream.queued_ms or 0
+        left_s = min(wait_s - before_ms / 1000, task.deadline_ms / 1000 - time.time())
+        worker = await self._room.wait(task, choose, left_s)
+        tried.clear()  # who was full may have room again
+        stream.queued_ms = before_ms + round((time.monotonic() - began) * 1000)
+        return worker
+
+    def _tokens_held(self, tenant_id: str, model: str) -> int:
+        """What is reserved for a tenant's tasks that have a worker."""
+        return sum(
+            stream.task.tokens_reserved
+            for stream in self.live.values()
+            if stream.is_attached and stream.task.model == model and stream.task.caller.tenant_id == tenant_id
+        )
+
+    async def _reserve(self, stream: TaskStream, delivery: Delivery | None) -> None:
+        task = stream.task
+        counted = task.subject if task.is_subject_counted else ""
+        limits = limits_of(task.caller, task.tokens_reserved, subject=counted)
+        stream.reservation = await self._reserver.reserve(
+            task.id, limits, delivery, if_late=lambda late: self._on_reserved_late(stream, late)
+        )
 
     async def _deliver(self, stream: TaskStream, worker: WorkerView, attempt: int) -> None:
         task = stream.task
@@ -133,11 +183,7 @@ class Dispatcher:
         try:
             self._attach(stream)
             if stream.reservation is None:
-                counted = task.subject if task.is_subject_counted else ""
-                limits = limits_of(task.caller, task.tokens_reserved, subject=counted)
-                stream.reservation = await self._reserver.reserve(
-                    task.id, limits, delivery, if_late=lambda late: self._on_reserved_late(stream, late)
-                )
+                await self._reserve(stream, delivery)
             else:
                 await self._reserver.dispatch(task.id, delivery)
         except TaskFailed:
@@ -306,6 +352,7 @@ class Dispatcher:
             stream.is_attached = False
             self._reader.forget(stream.task.id)
             stream.worker.take()
+            self._room.wake(stream.task.model)
 
     def _finish(self, stream: TaskStream, tokens_used: int = 0) -> None:
         if stream.is_over:

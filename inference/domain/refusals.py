@@ -65,6 +65,8 @@ class NoWorkers(Refused):
             code="model_loading" if is_loading else "no_workers",
             headers={"retry-after": str(RETRY_AFTER_S)},
         )
+        self.is_loading = is_loading
+        self.is_busy = is_busy
 
 
 class PolicyFailed(Refused):

@@ -49,6 +49,9 @@ class Delivery(NamedTuple):
     message: bytes
 
 
+NOWHERE = Delivery("", b"", 0, "", b"")
+
+
 class Used(NamedTuple):
     """Those of running tasks as reserved."""
 
@@ -105,9 +108,9 @@ class Reserver:
             await asyncio.gather(self._renewer, return_exceptions=True)
 
     async def reserve(
-        self, task: str, limits: Sequence[Limit], delivery: Delivery, *, if_late: IfLate
+        self, task: str, limits: Sequence[Limit], delivery: Delivery | None, *, if_late: IfLate
     ) -> Reservation:
-        """Take every limit and dispatch, or do neither. Raises TaskFailed, or RedisDown when it is not known which of the
+        """Take every limit and dispatch, or do neither; without a delivery only take them. Raises TaskFailed, or RedisDown when it is not known which of the
         two happened: take the delivery back. A caller that is cancelled meanwhile is told by `if_late`: of what it
         holds, or None when that is nothing or not known."""
         reply = self._begin(task, limits, delivery)
@@ -206,19 +209,20 @@ class Reserver:
         await self.pipe.run(scripts.RELOAD, keys, [day_start_ms, *used_by_tenant.values()])
 
     def _begin(
-        self, task: str, limits: Sequence[Limit], delivery: Delivery, *, in_full: bool = False
+        self, task: str, limits: Sequence[Limit], delivery: Delivery | None, *, in_full: bool = False
     ) -> Reply:
         if self.epoch is None:
             raise rebuilding()
-        keys: list[Argument] = [EPOCH_KEY, delivery.body_key, delivery.queue]
-        args: list[Argument] = [self.epoch, delivery.body, delivery.body_ms, delivery.message, task, LEASE_MS]
+        where = delivery or NOWHERE
+        keys: list[Argument] = [EPOCH_KEY, where.body_key, where.queue]
+        args: list[Argument] = [self.epoch, where.body, where.body_ms, where.message, task, LEASE_MS]
         for limit in limits:
             keys.append(limit.key)
             args += (limit.kind, limit.limit, limit.amount)
         return self.pipe.begin(scripts.RESERVE_DISPATCH, keys, args, in_full=in_full)
 
     async def _answer(
-        self, reply: Reply, task: str, limits: Sequence[Limit], delivery: Delivery
+        self, reply: Reply, task: str, limits: Sequence[Limit], delivery: Delivery | None
     ) -> list[int]:
         try:
             try:

@@ -60,6 +60,7 @@ class TaskStream:
         self.is_cancelled = False
         self.is_attached = False  # frames are expected, and the worker counts it
         self.is_over = False  # everything was given back
+        self.queued_ms: int | None = None  # how long it waited for a worker
         self.closing_at = 0.0  # monotonic; since when only END is waited for, 0 while it runs
         self.handed_over_at = (
             0.0  # monotonic; when the consumer went away with bytes, 0 while it waits for more
@@ -83,8 +84,9 @@ class TaskStream:
 
     @property
     def headers(self) -> dict[str, str]:
-        """`x-ratelimit-*`."""
-        return self.reservation.headers if self.reservation else {}
+        """`x-ratelimit-*`, and of a task that stood in line for how long."""
+        headers = self.reservation.headers if self.reservation else {}
+        return headers if self.queued_ms is None else {**headers, "x-rbee-queue-ms": str(self.queued_ms)}
 
     @property
     def has_sign(self) -> bool:

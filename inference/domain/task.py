@@ -32,6 +32,8 @@ class Task(msgspec.Struct, kw_only=True, eq=False):
     created_s: int
     deadline_ms: int  # Unix time
     make_envelope: MakeEnvelope
+    priority: str = "normal"  # among those of its tenant
+    wait_for_model_s: float = 0  # how long its caller waits for a model that is being loaded
     subject: str = ""  # pseudonym of the end user
     is_subject_counted: bool = False  # what the end user takes, because a script looks at it
     session: str = ""  # pseudonym of what shares a prompt

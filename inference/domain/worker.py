@@ -54,6 +54,7 @@ class WorkerView:
         self.prefix = info.prefix
         self._given = 0
         self._given_at_report = 0
+        self._reported: int = report.in_flight
         self.fields: dict[str, Any] = {}
         self._read(report)
         self.fields = self._fields(info, heartbeat, report)
@@ -97,6 +98,11 @@ class WorkerView:
         """That task has ended."""
         self._given -= 1
         self._given_at_report = min(self._given_at_report, self._given + self._reported)
+        self._tell_load()
+
+    def fill(self) -> None:
+        """Its hive takes nothing more, whatever its last report said: other queens give it tasks too."""
+        self._reported = max(self._reported, self.capacity - self._given + self._given_at_report)
         self._tell_load()
 
     def _read(self, report: WorkerReport) -> None:

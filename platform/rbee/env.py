@@ -64,6 +64,7 @@ class Env:
     outbound_allow: tuple[Network, ...]
     outbound_ports: tuple[tuple[int, int], ...]
     outbound_proxy: str
+    queue_timeout_s: int
 
     @property
     def is_business(self) -> bool:
@@ -292,6 +293,9 @@ VARIABLES: dict[str, Variable] = {
     "RBEE_SCHEDULER_FILE": Variable(_path, "a path", "~/.config/rbee/scheduler.rhai"),
     "RBEE_LOG_LEVEL": Variable(
         _choice("debug", "info", "warning", "error"), "debug, info, warning or error", "info"
+    ),
+    "RBEE_QUEUE_TIMEOUT_S": Variable(
+        _between(0, 3600), "seconds from 0 to 3600 that a task waits for a free worker; 0: none waits", "30"
     ),
     "RBEE_TASK_TIMEOUT_S": Variable(_between(1, 86_400), "seconds from 1 to 86400", "600"),
     # Requests to URLs that customers name: webhooks.

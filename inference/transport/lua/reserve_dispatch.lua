@@ -1,4 +1,4 @@
--- Take every limit of a task and hand the task to a hive, or do nothing at all.
+-- Take every limit of a task and hand the task to a hive, or do nothing at all. Without a queue only take the limits.
 --
 -- KEYS  epoch, body, queue, then one for each limit
 -- ARGV  the epoch that the queen knows, body, expiry of the body in ms, Celery message, task, lease in ms,
@@ -59,6 +59,8 @@ for i = 4, #KEYS do
   answer[#answer + 1] = reset
 end
 
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-redis.call('LPUSH', KEYS[3], ARGV[4])
+if KEYS[3] ~= '' then
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+  redis.call('LPUSH', KEYS[3], ARGV[4])
+end
 return answer

@@ -20,6 +20,7 @@ from inference.domain.dispatch import Dispatcher, TaskFailed, TaskStream
 from inference.domain.envelope import Envelope
 from inference.domain.reserve import EPOCH_KEY, Reserver
 from inference.domain.task import Task
+from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisPipe
 from tenants.domain.authentication import Caller, Limits
@@ -163,6 +164,7 @@ class Lane:
             self.reserver,
             fence=self._fence,
             settle_lost=self._settle_lost,
+            room=WaitingRoom(self.colony, timeout_s=30),
         )
         self.dispatcher.run()
 

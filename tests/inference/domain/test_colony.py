@@ -226,14 +226,14 @@ async def test_hives_that_cannot_be_loaded_stay_as_they_were(lane: Lane) -> None
 
 @pytest.mark.usefixtures("fast")
 async def test_worker_that_is_full_is_busy_and_not_absent(lane: Lane) -> None:
-    assert not lane.colony.is_busy(MODEL)
+    assert not lane.colony.busy(MODEL)
     for worker in lane.colony.workers:
         for _ in range(worker.capacity):
             worker.give()
 
     assert hives_of(lane.colony) == []
-    assert lane.colony.is_busy(MODEL)
-    assert not lane.colony.is_busy("other")
+    assert lane.colony.busy(MODEL)
+    assert not lane.colony.busy("other")
     for worker in lane.colony.workers:
         worker.take()
-    assert not lane.colony.is_busy(MODEL)
+    assert not lane.colony.busy(MODEL)

@@ -99,15 +99,26 @@ async def test_when_all_refuse_the_chooser_has_the_last_word(lane: Lane) -> None
     assert lane.is_idle()
 
 
-async def test_three_attempts_are_all(redis_url: str) -> None:
+async def test_three_attempts_are_all(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "CLAIM_TIMEOUT_S", 0.1)
     async with open_lane(redis_url, "a", "b", "c", "d") as lane:
         starting = lane.start()
-        for hive in lane.hives[:3]:
-            await hive.refuse(await hive.claim())
         failure = await failure_of(starting)
         assert (failure.status, failure.code, failure.headers["retry-after"]) == (503, "no_workers", "1")
         assert await lane.hives[3].deliveries() == 0
         assert lane.is_idle()
+
+
+async def test_refusals_of_the_full_are_not_counted_among_them(redis_url: str) -> None:
+    async with open_lane(redis_url, *"abcde") as lane:
+        starting = lane.start()
+        for hive in lane.hives[:4]:
+            await hive.refuse(await hive.claim())
+            (worker,) = [worker for worker in lane.colony.workers if worker.hive_id == hive.id]
+            # Until its next heartbeat says otherwise.
+            await lane.until(lambda worker=worker: worker.in_flight >= worker.capacity)
+        await lane.hives[4].answer(await lane.hives[4].claim(), b"hello")
+        assert await read(await starting) == b"hello"
 
 
 async def test_a_replaced_hive_is_fenced_before_another_begins(lane: Lane) -> None:
