@@ -94,13 +94,16 @@ class Tenant(models.Model):
     tokens_per_minute = models.PositiveIntegerField(null=True)
     tokens_per_day = models.PositiveBigIntegerField(null=True)
     concurrent_tasks = models.PositiveIntegerField(null=True)
+    limits = models.JSONField(default=dict)  # the others: `tenants.domain.limits` has the shape
+    subject_limits = models.JSONField(default=dict)  # of each of its end users
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = TenantManager["Tenant"](tenant_field="id")
 
     class Privacy:
         none = ("plan", "status", "region", "industry", "gdpr_consent_at", "requests_per_minute",
-                "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "created_at")  # fmt: skip
+                "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "limits", "subject_limits",
+                "created_at")  # fmt: skip
         pseudonym = ("id",)
         personal = ("slug", "name")
 
@@ -113,6 +116,7 @@ class Project(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
     slug = models.SlugField()
     name = models.CharField(max_length=200)
+    limits = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = TenantManager["Project"]()
@@ -121,7 +125,7 @@ class Project(models.Model):
         constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="tenants_project_slug")]
 
     class Privacy:
-        none = ("created_at",)
+        none = ("limits", "created_at")
         pseudonym = ("id", "tenant")
         content = ("slug", "name")
 
@@ -167,6 +171,7 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=200)
     scopes = ArrayField(models.CharField(max_length=20, choices=KeyScope))
     brought_along = models.BooleanField(default=False)
+    limits = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
@@ -177,7 +182,7 @@ class ApiKey(models.Model):
         ordering = ["-id"]
 
     class Privacy:
-        none = ("scopes", "brought_along", "created_at", "expires_at", "revoked_at")
+        none = ("scopes", "brought_along", "limits", "created_at", "expires_at", "revoked_at")
         pseudonym = ("id", "tenant", "project", "kid")
         secret = ("mac", "last4")
         content = ("name",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,7 +15,7 @@ import redis.asyncio
 
 from billing.domain.fence import fence
 from billing.domain.price_book import PriceBook
-from billing.domain.quantities import tokens_used_since
+from billing.domain.quantities import Wanted, quantities_used, tokens_used_since
 from gdpr.pool import Pool, make_pool
 from gdpr.threads import in_thread
 from inference.api.authentication import Authentication
@@ -29,15 +29,18 @@ from inference.domain.dispatch import Dispatcher
 from inference.domain.envelope import Envelope
 from inference.domain.hives import joined_hives, restore_hive_acls
 from inference.domain.idempotency import Idempotency
+from inference.domain.limit_notices import LimitNotices
+from inference.domain.limits import Limit
 from inference.domain.offer import Offer
 from inference.domain.policy_source import Policies
 from inference.domain.recovery import Recovery
-from inference.domain.reserve import Reserver
+from inference.domain.reserve import Reserver, period_start_ms
 from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisPipe
 from tenants.domain.authentication import CallerCache
 from tenants.domain.invalidation import CHANNEL
+from tenants.domain.limit_notices import note_limit_reached
 
 FINISH_S: Final = 5.0
 LISTEN_TIMEOUT_S: Final = 5.0
@@ -73,7 +76,9 @@ class Queen:
         self.reader = TokenReader(self._reader_pipe, self.name)
         self.colony = Colony(self.pipe, load_hives)
         self.room = WaitingRoom(self.colony, timeout_s=env.queue_timeout_s)
-        self.reserver = Reserver(self.pipe, self.name)
+        self.reserver = Reserver(self.pipe, self.name, read_books=self._read_books)
+        self.limit_notices = LimitNotices(self.pipe, in_thread(note_limit_reached))
+        self.reserver.on_reached.append(self.limit_notices.on_reached)
         self.recovery = Recovery(
             self.pipe,
             self.reserver,
@@ -129,6 +134,7 @@ class Queen:
         await self.deliveries.finish(FINISH_S)
         await self.dispatcher.stop()
         await self.idempotency.stop()
+        await self.limit_notices.stop()
         await self.gatherer.close()
         await self._guard.stop()
         await self.recovery.stop()
@@ -175,6 +181,13 @@ class Queen:
 
     async def _used_since(self, since_ms: int) -> Mapping[str, int]:
         return await tokens_used_since(self.pool, since_ms)
+
+    async def _read_books(self, limits: Sequence[Limit], now_ms: int, without: Sequence[str]) -> list[int]:
+        """All are of one tenant."""
+        wanted = [
+            Wanted(limit.level, limit.owner, limit.unit, period_start_ms(limit, now_ms)) for limit in limits
+        ]
+        return await quantities_used(self.pool, limits[0].tenant_id, wanted, without=without)
 
     async def _settle_lost(self, envelope: Envelope, attempt: int) -> None:
         """Booked at nothing, so that no task stays open. Raises while the database is away."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from billing.domain.price_book import PricesDown
 from billing.domain.prices import NoPrice
+from billing.domain.pricing import PriceVersion
 from gdpr.ids import uuid7
 from hive_agent.protocol import Endpoint
 from inference.api import errors, once
@@ -85,7 +86,7 @@ async def _run_task(
     """`run`: the request has an Idempotency-Key, and is the first under it."""
     priority = _priority(exchange)
     model = _text_model(queen, request.model)
-    price_id = await _price_id(queen, model, caller)
+    price = await _price(queen, model, caller)
     task_id = uuid7().hex
     if run is not None:
         run.task = task_id
@@ -105,7 +106,7 @@ async def _run_task(
             endpoint=endpoint,
             hive=worker.hive_id,
             worker=worker.id,
-            price=price_id,
+            price=price.id,
             tier=caller.tier,
             region=worker.region,
             request_id=exchange.request_id,
@@ -134,6 +135,7 @@ async def _run_task(
         is_subject_counted=any(policy.needs_subject for policy in deciders),
         session=session,
         estimated_minutes=_estimated_minutes(exchange),
+        price=price,
         priority=priority,
         wait_for_model_s=_wait_for_model_s(exchange, queen.env.task_timeout_s),
     )
@@ -206,7 +208,7 @@ def _text_model(queen: Queen, name: str) -> OfferedModel:
     return model
 
 
-async def _price_id(queen: Queen, model: OfferedModel, caller: Caller) -> str:
+async def _price(queen: Queen, model: OfferedModel, caller: Caller) -> PriceVersion:
     price = queen.prices.get(model.name, caller.plan_slug)
     if price is None:
         try:
@@ -215,7 +217,7 @@ async def _price_id(queen: Queen, model: OfferedModel, caller: Caller) -> str:
             raise errors.unavailable("Prices cannot be read at the moment; try again.") from None
         except NoPrice:
             raise errors.unavailable(f"The model '{model.name}' has no price yet.", "no_price") from None
-    return price.id
+    return price
 
 
 def _answer_tokens(request: TextRequest, model: OfferedModel) -> int:

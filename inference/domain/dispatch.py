@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from hive_agent.protocol import (
     CLAIM_TIMEOUT_S,
@@ -45,11 +45,13 @@ from inference.domain.waiting_room import WaitingRoom
 from inference.transport.publisher import task_message
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisDown, RedisPipe, Reply
+from tenants.domain.limit_shape import NO_LEVELS
 
 __all__ = ["Choose", "Dispatcher", "Fence", "SettleLost", "TaskFailed", "TaskStream"]
 
 MAX_ATTEMPTS = 3
 MAX_REFUSALS = 20
+NOTHING_USED: Mapping[str, int] = {}
 BEGIN_TIMEOUT_S = 5.0  # from the claim to BEGUN, which waits for no engine
 BODY_MS = 10_000  # longer than a queen leaves it unclaimed
 DEADLINE_GRACE_S = 5.0  # the hive ends a task at its deadline; this is for one that does not
@@ -170,8 +172,13 @@ class Dispatcher:
 
     async def _reserve(self, stream: TaskStream, delivery: Delivery | None) -> None:
         task = stream.task
-        counted = task.subject if task.is_subject_counted else ""
-        limits = limits_of(task.caller, task.tokens_reserved, subject=counted)
+        limits = limits_of(
+            task.caller,
+            task.tokens_reserved,
+            subject=task.subject,
+            counts_subject=task.is_subject_counted,
+            amounts=None if task.caller.levels is NO_LEVELS else task.amounts,
+        )
         stream.reservation = await self._reserver.reserve(
             task.id, limits, delivery, if_late=lambda late: self._on_reserved_late(stream, late)
         )
@@ -281,7 +288,7 @@ class Dispatcher:
         if late is None:
             self._orphan(stream)
         elif stream.is_over:
-            late.release(0)
+            late.release({})
         else:
             stream.reservation = late
 
@@ -305,7 +312,7 @@ class Dispatcher:
 
     def on_end(self, stream: TaskStream) -> None:
         """Of the stream."""
-        self._finish(stream, stream.tokens_used)
+        self._finish(stream, stream.used)
 
     def on_stream_lost(self, stream: TaskStream) -> None:
         """Of the stream."""
@@ -354,14 +361,14 @@ class Dispatcher:
             stream.worker.take()
             self._room.wake(stream.task.model)
 
-    def _finish(self, stream: TaskStream, tokens_used: int = 0) -> None:
+    def _finish(self, stream: TaskStream, used: Mapping[str, int] = NOTHING_USED) -> None:
         if stream.is_over:
             return
         stream.is_over = True
         self._detach(stream)
         self.live.pop(stream.task.id, None)
         if stream.reservation is not None:
-            stream.reservation.release(tokens_used)
+            stream.reservation.release(used)
         if stream.owed is not None and (stream.attempt == stream.owed.attempt or stream.begun is None):
             self._failover.settle(stream.owed)  # no later attempt began that will be reported
 
@@ -405,7 +412,7 @@ class Dispatcher:
             hive = self._colony.hive(stream.hive_id)
             is_awaited = hive is not None and hive.is_silent and not hive.is_lost
             if now - stream.closing_at > LINGER_S and not is_awaited:
-                self._finish(stream, stream.task.tokens_reserved)
+                self._finish(stream, stream.task.amounts)
         elif now_ms > stream.task.deadline_ms + DEADLINE_GRACE_S * 1000:
             stream.fail(failures.timed_out())
             stream.cancel(Outcome.TIMED_OUT)

@@ -4,7 +4,9 @@ What a killed queen held comes back by itself: concurrency when its leases run o
 minute. What it took of the day counts as used.
 
 After Redis lost everything, `register` writes down again what this queen holds and what it took in the running minutes
-(see recovery.py).
+(see recovery.py). A quantity of a day or month that has a limit begins with what the books say, read when it is first asked
+for: after such a loss, and when the limit was set. The books lag behind by a moment, so what ended lately is written down
+as well, and the tasks that are written down are left out when the books are read.
 """
 
 from __future__ import annotations
@@ -12,13 +14,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from inference.domain.failures import rebuilding, redis_unreachable
 from inference.domain.limits import (
     DAY_MS,
     MINUTE_MS,
+    TOKENS,
     Level,
     Limit,
     day_key,
@@ -35,6 +40,11 @@ RENEW_INTERVAL_S = 10.0
 RENEWED_AT_ONCE = 500  # leases in one script, which holds up Redis
 REMEMBERED_S = 1.0  # what a tenant used today
 REMEMBERED_MAX = 10_000
+UNREAD = -2  # what the script answers when the books have to be read first
+THRESHOLDS = (50, 80, 100)  # percent of a day's or month's limit
+COUNTED_KEY = "rbee:counted"  # tasks that counters have and the books are not asked for
+BOOKS_KEPT_MS = 40 * DAY_MS
+BOOKED_AFTER_S = 10.0  # what ended before is in the books
 
 _log = logging.getLogger(__name__)
 
@@ -75,21 +85,34 @@ class Reservation:
     def headers(self) -> dict[str, str]:
         return rate_headers(self.levels)
 
-    def release(self, tokens_used: int) -> None:
-        """Once; nothing after that. Never waits."""
+    def release(self, used: Mapping[str, int]) -> None:
+        """By unit: what the task used. Once; nothing after that. Never waits."""
         if self._release is not None:
-            self._release.release(self, tokens_used)
+            self._release.release(self, used)
             self._release = None
 
 
 IfLate = Callable[[Reservation | None], None]
+ReadBooks = Callable[
+    [Sequence[Limit], int, Sequence[str]], Awaitable[Sequence[int]]
+]  # limits, now in Unix ms, tasks to be left out -> what was used of each
+OnReached = Callable[[Level, int], None]  # a limit of a day or month, percent
+
+
+async def _no_books(limits: Sequence[Limit], now_ms: int, without: Sequence[str]) -> Sequence[int]:
+    return [0] * len(limits)
 
 
 class Reserver:
     """One per queen process. `epoch` is that of the counters in Redis; None while they are not there."""
 
-    def __init__(self, pipe: RedisPipe, queen: str) -> None:
+    def __init__(self, pipe: RedisPipe, queen: str, *, read_books: ReadBooks = _no_books) -> None:
         self.pipe = pipe
+        self.on_reached: list[OnReached] = []
+        self._read_books = read_books
+        self._ended: deque[tuple[float, Reservation, Mapping[str, int]]] = (
+            deque()
+        )  # since when, what was used
         self.queen = queen
         self.epoch: str | None = None
         self.held: dict[str, Reservation] = {}  # by task
@@ -116,12 +139,21 @@ class Reserver:
         reply = self._begin(task, limits, delivery)
         try:
             answer = await self._answer(reply, task, limits, delivery)
+            if answer[0] == UNREAD:
+                await self._load(limits, answer[1])
+                reply = self._begin(task, limits, delivery)
+                answer = await self._answer(reply, task, limits, delivery)
         except asyncio.CancelledError:
             reply.add_done_callback(lambda late: if_late(self._late(late, task, limits)))
             raise
+        if answer[0] == UNREAD:
+            raise rebuilding()
         if answer[0] == 0:
             _, index, used, reset_ms = answer
-            raise refusal(Level(limits[index], used, reset_ms))
+            refused = Level(limits[index], used, reset_ms)
+            if refused.limit.kind in "dDM":
+                self._tell(refused, 100)
+            raise refusal(refused)
         return self._hold(task, limits, answer)
 
     async def dispatch(self, task: str, delivery: Delivery) -> None:
@@ -136,16 +168,26 @@ class Reserver:
         for limit, start in zip(limits, starts, strict=True):
             if limit.kind == "w":
                 self._note(limit.key, start, limit.amount)
+        for level in levels:
+            if level.limit.kind in "dDM" and level.limit.limit >= 0:
+                before = level.used - level.limit.amount
+                for percent in THRESHOLDS:
+                    if before * 100 < level.limit.limit * percent <= level.used * 100:
+                        self._tell(level, percent)
         return held
 
-    def release(self, held: Reservation, tokens_used: int) -> None:
+    def _tell(self, level: Level, percent: int) -> None:
+        for listener in self.on_reached:
+            listener(level, percent)
+
+    def release(self, held: Reservation, used: Mapping[str, int]) -> None:
         """Called by `Reservation.release`."""
         self.held.pop(held.task, None)
         keys: list[Argument] = []
         args: list[Argument] = [held.task]
         for level, start in zip(held.levels, held.starts, strict=True):
             limit = level.limit
-            more = tokens_used - limit.amount if limit.is_of_tokens else 0
+            more = used.get(limit.unit, 0) - limit.amount if _is_corrected(limit) else 0
             if limit.kind == "l" or more:
                 keys.append(limit.key)
                 args += (limit.kind, start, more)
@@ -153,6 +195,11 @@ class Reserver:
                 self._note(limit.key, start, more)
         if keys:
             self.pipe.send_run(scripts.RELEASE, keys, args)
+        if any(level.limit.is_of_books for level in held.levels):
+            now = time.monotonic()
+            self._ended.append((now, held, used))
+            while self._ended[0][0] < now - BOOKED_AFTER_S:
+                self._ended.popleft()
 
     async def used_today(self, tenant_id: str) -> int:
         """Tokens of a tenant since midnight UTC, those of running tasks as reserved. At most 1 s old. Raises TaskFailed
@@ -189,8 +236,8 @@ class Reserver:
 
     async def register(self) -> bool:
         """Write down what this queen holds, unless this Redis has it already. False: it had. Raises RedisDown."""
-        keys: list[Argument] = [f"rbee:registered:{self.queen}"]
-        args: list[Argument] = [LEASE_MS]
+        keys: list[Argument] = [f"rbee:registered:{self.queen}", COUNTED_KEY]
+        args: list[Argument] = [LEASE_MS, BOOKS_KEPT_MS]
         now_ms = time.time() * 1000
         for key, (start, taken) in self._minutes.items():
             if start + MINUTE_MS > now_ms:
@@ -201,7 +248,27 @@ class Reserver:
                 if level.limit.kind != "w":
                     keys.append(level.limit.key)
                     args += (level.limit.kind, start, level.limit.amount, held.task)
+        oldest = time.monotonic() - BOOKED_AFTER_S
+        for ended_at, ended, used in self._ended:
+            for level, start in zip(ended.levels, ended.starts, strict=True):
+                if level.limit.is_of_books and ended_at > oldest:
+                    keys.append(level.limit.key)
+                    args += (level.limit.kind, start, used.get(level.limit.unit, 0), ended.task)
         return bool(await self.pipe.run(scripts.REGISTER, keys, args))
+
+    async def _load(self, limits: Sequence[Limit], now_ms: int) -> None:
+        """Raises TaskFailed while the books cannot be read."""
+        unread = [limit for limit in limits if limit.is_of_books]
+        without = [task.decode() for task in await self.pipe.call("SMEMBERS", COUNTED_KEY)]
+        try:
+            used = await self._read_books(unread, now_ms, without)
+        except Exception as error:
+            _log.warning("the books cannot be read: %s", type(error).__name__)
+            raise rebuilding() from error
+        args: list[Argument] = [BOOKS_KEPT_MS]
+        for limit, amount in zip(unread, used, strict=True):
+            args += (period_start_ms(limit, now_ms), amount)
+        await self.pipe.run(scripts.LOAD_QUANTITIES, [limit.key for limit in unread], args)
 
     async def reload(self, day_start_ms: int, used_by_tenant: Mapping[str, int]) -> None:
         """What the books say that tenants used since `day_start_ms`, unless this Redis has it already."""
@@ -218,7 +285,7 @@ class Reserver:
         args: list[Argument] = [self.epoch, where.body, where.body_ms, where.message, task, LEASE_MS]
         for limit in limits:
             keys.append(limit.key)
-            args += (limit.kind, limit.limit, limit.amount)
+            args += (limit.kind, limit.enforced, limit.amount)
         return self.pipe.begin(scripts.RESERVE_DISPATCH, keys, args, in_full=in_full)
 
     async def _answer(
@@ -267,6 +334,18 @@ class Reserver:
     def _forget_minutes(self) -> None:
         oldest_ms = time.time() * 1000 - 2 * MINUTE_MS
         self._minutes = {key: known for key, known in self._minutes.items() if known[0] > oldest_ms}
+
+
+def period_start_ms(limit: Limit, now_ms: int) -> int:
+    day_ms = now_ms - now_ms % DAY_MS
+    if limit.kind != "M":
+        return day_ms
+    return day_ms - (datetime.fromtimestamp(now_ms / 1000, UTC).day - 1) * DAY_MS
+
+
+def _is_corrected(limit: Limit) -> bool:
+    """A minute's requests were made, whatever became of them."""
+    return limit.kind in "dDM" or (limit.kind == "w" and limit.unit == TOKENS)
 
 
 def _parts(tasks: list[str]) -> Iterable[list[str]]:

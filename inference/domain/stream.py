@@ -15,6 +15,8 @@ from typing import Protocol
 
 import msgspec
 
+from billing.domain.pricing import BadUsage, amount_micros
+from billing.domain.quantities import quantities_of
 from hive_agent.protocol import (
     CHARGED_OUTCOMES,
     Begun,
@@ -33,6 +35,7 @@ from inference.domain.failures import TaskFailed
 from inference.domain.reserve import Reservation
 from inference.domain.task import Task
 from inference.domain.worker import WorkerView
+from tenants.domain.limit_shape import SPEND
 
 BUFFER_BYTES = 256 << 10
 
@@ -109,12 +112,17 @@ class TaskStream:
         return self.begun.epoch if self.begun else 0
 
     @property
-    def tokens_used(self) -> int:
-        """What counts against the caller's quantities: nothing of an answer that is not charged."""
+    def used(self) -> dict[str, int]:
+        """What counts against the caller's quantities, by unit: nothing of an answer that is not charged."""
         if self.end is None or self.end.outcome not in CHARGED_OUTCOMES:
-            return 0
-        usage = self.end.usage
-        return max(0, usage.get("prompt_tokens", 0)) + max(0, usage.get("completion_tokens", 0))
+            return {}
+        used = quantities_of(self.end.usage)
+        if self.task.price is not None:
+            try:
+                used[SPEND] = amount_micros(self.task.price, self.end.usage, self.end.outcome)
+            except BadUsage:  # which is not booked either
+                used[SPEND] = 0
+        return used
 
     async def frames(self) -> AsyncIterator[bytes]:
         """SSE events, or the JSON body, from the first one on; several joined when the consumer was behind. Raises

@@ -20,6 +20,7 @@ RELEASE = Script("release")
 RENEW_LEASES = Script("renew_leases")
 REGISTER = Script("register")
 RELOAD = Script("reload")
+LOAD_QUANTITIES = Script("load_quantities")
 IDEMPOTENCY_BEGIN = Script("idempotency_begin")
 IDEMPOTENCY_FINISH = Script("idempotency_finish")
 IDEMPOTENCY_HOLD = Script("idempotency_hold")
@@ -29,6 +30,7 @@ ALL = (
     RENEW_LEASES,
     REGISTER,
     RELOAD,
+    LOAD_QUANTITIES,
     IDEMPOTENCY_BEGIN,
     IDEMPOTENCY_FINISH,
     IDEMPOTENCY_HOLD,

@@ -24,6 +24,7 @@ from psycopg_pool import PoolTimeout
 from gdpr.pool import Pool, colony_connection
 from gdpr.scope import colony_tx
 from tenants.domain.keys import can_be_a_key, key_mac, parse_api_key
+from tenants.domain.limit_shape import NO_LEVELS, NO_LIMITS, LevelLimits, Levels, read_limits
 from tenants.enums import KeyScope, TenantStatus
 
 REMEMBERED_S = 5.0
@@ -63,6 +64,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     gdpr_consent: bool
     limits: Limits
     is_keyless: bool = False
+    levels: Levels = NO_LEVELS  # beside the limits of the tenant
 
 
 class Found(NamedTuple):
@@ -77,17 +79,19 @@ FIELDS = """
     coalesce(t.tokens_per_minute, p.tokens_per_minute) AS tokens_per_minute,
     coalesce(t.tokens_per_day, p.tokens_per_day) AS tokens_per_day,
     coalesce(t.concurrent_tasks, p.concurrent_tasks) AS concurrent_tasks,
-    p.tier, p.slug AS plan_slug
+    t.limits AS tenant_limits, t.subject_limits, p.tier, p.slug AS plan_slug
 """
 KEY_QUERY = f"""
-    SELECT {FIELDS}, k.project_id, k.id AS key_id, k.kid, k.mac, k.scopes, k.expires_at
+    SELECT {FIELDS}, k.project_id, k.id AS key_id, k.kid, k.mac, k.scopes, k.expires_at, k.limits AS key_limits,
+           j.limits AS project_limits
     FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+         JOIN tenants_project j ON j.id = k.project_id
     WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
 """  # noqa: S608 -- constants
 BY_KID = f"{KEY_QUERY} AND k.kid = %s AND NOT k.brought_along"
 BY_MAC = f"{KEY_QUERY} AND k.mac = %s AND k.brought_along"
 HOME = f"""
-    SELECT {FIELDS}, j.id AS project_id
+    SELECT {FIELDS}, j.id AS project_id, j.limits AS project_limits
     FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id JOIN tenants_project j ON j.tenant_id = t.id
     WHERE t.slug = %s ORDER BY j.id LIMIT 1
 """  # noqa: S608 -- constants
@@ -252,7 +256,26 @@ def _caller(row: Mapping[str, Any]) -> Caller:
             row["concurrent_tasks"],
         ),
         is_keyless=key_id is None,
+        levels=_levels(row),
     )
+
+
+def _levels(row: Mapping[str, Any]) -> Levels:
+    """Most callers have none, which is told by identity."""
+    levels = Levels(
+        tenant=_level(row, "tenant_limits"),
+        project=_level(row, "project_limits"),
+        key=_level(row, "key_limits"),
+        subject=_level(row, "subject_limits"),
+    )
+    return NO_LEVELS if levels == NO_LEVELS else levels
+
+
+def _level(row: Mapping[str, Any], name: str) -> LevelLimits:
+    stored = row.get(name)
+    if isinstance(stored, str):  # Django's cursors give JSON as text
+        stored = msgspec.json.decode(stored)
+    return read_limits(stored) if stored else NO_LIMITS
 
 
 def _seconds_left(expires_at: datetime | None) -> float:

@@ -1,7 +1,8 @@
 -- After Redis lost its counters a queen writes down what it holds, once for each life of Redis.
 --
--- KEYS  mark of this queen, then one for each thing held
--- ARGV  lease in ms, then for each: kind (w, d, l), start of its minute or day, amount, task
+-- KEYS  mark of this queen, set of tasks that are counted here and not by the books, then one for each thing held
+-- ARGV  lease in ms, how long counters of the books are kept in ms, then for each: kind (w, d, D, M, l), start of its
+--       period, amount, task
 --
 -- Answers 1 when it was written, 0 when it had been before.
 
@@ -14,12 +15,22 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
-for i = 2, #KEYS do
-  local at = 2 + 4 * (i - 2)
+for i = 3, #KEYS do
+  local at = 3 + 4 * (i - 3)
   local kind, start, amount = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
   if kind == 'l' then
     redis.call('ZADD', KEYS[i], now + ARGV[1], ARGV[at + 3])
     redis.call('PEXPIRE', KEYS[i], ARGV[1])
+  elseif kind == 'D' or kind == 'M' then
+    local known = tonumber(redis.call('HGET', KEYS[i], 'start') or '0')
+    if known < start then
+      redis.call('HSET', KEYS[i], 'start', start, 'used', amount)
+    elseif known == start then
+      redis.call('HINCRBY', KEYS[i], 'used', amount)
+    end
+    redis.call('PEXPIRE', KEYS[i], ARGV[2])
+    redis.call('SADD', KEYS[2], ARGV[at + 3])
+    redis.call('PEXPIRE', KEYS[2], ARGV[2])
   elseif now < start + PERIOD_MS[kind] then
     local known = tonumber(redis.call('HGET', KEYS[i], 'start') or '0')
     if known < start then

@@ -1,7 +1,7 @@
 -- Give back what a task held, and correct what it took to what it used.
 --
 -- KEYS  one for each limit
--- ARGV  task, then for each limit: kind (w, d, l), start as reserve_dispatch answered it, what is to be added
+-- ARGV  task, then for each limit: kind (w, d, D, M, l), start as reserve_dispatch answered it, what is to be added
 
 for i = 1, #KEYS do
   local at = 2 + 3 * (i - 1)

@@ -102,7 +102,7 @@ async def test_after_a_loss_the_counters_are_what_they_were(mortal_redis: Redis)
     async with queens(mortal_redis.url, one, two):
         for queen in (one, two):
             await queen.take(tenant, 30)  # runs on
-            (await queen.take(tenant, 10)).release(4)  # has ended, and is in the books
+            (await queen.take(tenant, 10)).release({"tokens": 4})  # has ended, and is in the books
             one.books = two.books = {tenant: 8}
         before = await state(one.pipe, tenant)
         assert before == (4, 68, 68, 2)

@@ -118,10 +118,12 @@ async def test_a_release_corrects_tokens_and_frees_the_place_once(
         "tokens_per_day": 100,
     }
     held = await take(reserver, tokens=50, **limits)
-    held.release(7)
-    held.release(7)
+    held.release({"tokens": 7})
+    held.release({"tokens": 7})
     assert [await used(pipe, name) for name in ("requests", "tokens", "day")] == [1, 7, 7]
-    (await take(reserver, tokens=50, **limits)).release(60)  # an answer may turn out longer than was reserved
+    (await take(reserver, tokens=50, **limits)).release(
+        {"tokens": 60}
+    )  # an answer may turn out longer than was reserved
     assert [await used(pipe, name) for name in ("requests", "tokens", "day")] == [2, 67, 67]
     assert await pipe.call("ZCARD", f"rbee:lim:{TENANT}:tasks") == 0
     assert reserver.held == {}
@@ -134,7 +136,7 @@ async def test_a_release_of_an_earlier_minute_leaves_this_one_alone(
     await pipe.call("HINCRBY", f"rbee:lim:{TENANT}:tokens", "start", -60_000)
     await asyncio.sleep(0.005)  # minutes are told apart by the millisecond of their first use
     await take(reserver, tokens=20, tokens_per_minute=100)
-    held.release(0)
+    held.release({"tokens": 0})
     assert await used(pipe, "tokens") == 20
 
 
@@ -176,7 +178,7 @@ async def test_used_today_is_read_at_most_once_a_second(
     assert await reserver.used_today("nobody") == 0
     held = await take(reserver, tokens=5)
     assert await reserver.used_today(TENANT) == 5
-    held.release(3)
+    held.release({"tokens": 3})
     assert await reserver.used_today(TENANT) == 5
     monkeypatch.setattr(reserve, "REMEMBERED_S", 0.0)
     reserver._used_today.clear()
@@ -221,7 +223,7 @@ async def test_what_an_end_user_took_is_told_apart_from_others_and_corrected_to_
     assert await reserver.used(TENANT, "bob") == Used(19, 3, 1)
     assert await reserver.used(TENANT, "carol") == Used(19, 0, 0)
     assert await reserver.used(TENANT) == Used(19)
-    first.release(4)
+    first.release({"tokens": 4})
     assert await reserver.used(TENANT, "alice") == Used(13, 9, 2)
     assert await reserver.used_today(TENANT) == 13
     day, minute = subject_keys(TENANT, "alice")
