@@ -1,9 +1,10 @@
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.renderers import JSONRenderer
 
 from inference.rest import agents
 from inference.rest.hives import Hives, JoinTokens, OneHive
+from inference.rest.limits import Limits, OneTarget
 from inference.rest.models import Models, OneModel
 from inference.rest.policies import ActivatePolicy, OnePolicy, Policies, RollBackPolicy
 from inference.rest.status import Status
@@ -26,6 +27,8 @@ management: list[URLPattern | URLResolver] = [
     path("policies/rollback", RollBackPolicy.as_view()),
     path("policies/<uuid:version_id>", OnePolicy.as_view()),
     path("policies/<uuid:version_id>/activate", ActivatePolicy.as_view()),
+    path("limits", Limits.as_view()),
+    re_path("^limits/(?P<kind>tenant|subject|project|key)/(?P<name>[A-Za-z0-9_-]+)$", OneTarget.as_view()),
     path("usage", Usage.as_view()),
     path("schema", schema),
     path("schema/", schema),

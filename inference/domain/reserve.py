@@ -133,8 +133,8 @@ class Reserver:
     async def reserve(
         self, task: str, limits: Sequence[Limit], delivery: Delivery | None, *, if_late: IfLate
     ) -> Reservation:
-        """Take every limit and dispatch, or do neither; without a delivery only take them. Raises TaskFailed, or RedisDown when it is not known which of the
-        two happened: take the delivery back. A caller that is cancelled meanwhile is told by `if_late`: of what it
+        """Take every limit and dispatch, or do neither; without a delivery only take them. Raises TaskFailed, or RedisDown
+        when it is not known which of the two happened: take the delivery back. A caller that is cancelled meanwhile is told by `if_late`: of what it
         holds, or None when that is nothing or not known."""
         reply = self._begin(task, limits, delivery)
         try:
@@ -170,9 +170,9 @@ class Reserver:
                 self._note(limit.key, start, limit.amount)
         for level in levels:
             if level.limit.kind in "dDM" and level.limit.limit >= 0:
-                before = level.used - level.limit.amount
+                before = level.used - level.limit.amount  # what this task will use is not known
                 for percent in THRESHOLDS:
-                    if before * 100 < level.limit.limit * percent <= level.used * 100:
+                    if before * 100 >= level.limit.limit * percent:
                         self._tell(level, percent)
         return held
 
@@ -341,6 +341,11 @@ def period_start_ms(limit: Limit, now_ms: int) -> int:
     if limit.kind != "M":
         return day_ms
     return day_ms - (datetime.fromtimestamp(now_ms / 1000, UTC).day - 1) * DAY_MS
+
+
+def month_end_ms(now_ms: int) -> int:
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    return int(datetime(now.year + now.month // 12, now.month % 12 + 1, 1, tzinfo=UTC).timestamp() * 1000)
 
 
 def _is_corrected(limit: Limit) -> bool:

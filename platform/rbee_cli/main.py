@@ -19,6 +19,7 @@ from rbee_cli.commands import (
     chat,
     hive,
     key,
+    limit,
     login,
     model,
     policy,
@@ -59,6 +60,7 @@ app.command(epilog=chat.EPILOG)(chat.chat)
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")
 app.add_typer(key.app, name="key")
+app.add_typer(limit.app, name="limit")
 app.add_typer(policy.app, name="policy")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(webhook.app, name="webhook")

@@ -106,17 +106,17 @@ class OneKey(ManagementView):
     @extend_schema(operation_id="get_key", responses=KeyOut)
     def get(self, request: Request, key: str) -> Response:
         with scope_of(self.caller, "a key"):
-            return Response(KeyOut(_find_key(key)).data)
+            return Response(KeyOut(find_key(key)).data)
 
     @extend_schema(operation_id="revoke_key", responses={200: None})
     def delete(self, request: Request, key: str) -> Response:
         with scope_of(self.caller, "a key"):
-            found = _find_key(key)
+            found = find_key(key)
         revoke_api_key(found, actor=self.actor)
         return deleted_response("key", str(found.id))
 
 
-def _find_key(id_or_kid: str) -> ApiKey:
+def find_key(id_or_kid: str) -> ApiKey:
     wanted = Q(kid=id_or_kid)
     try:
         wanted |= Q(id=UUID(id_or_kid))

@@ -44,7 +44,7 @@ class LevelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     tokens_per_minute: Rate | None = None
     concurrent_tasks: Rate | None = None
     quantities: dict[Unit, PerPeriod] = {}
-    spend_micros: PerPeriod = PerPeriod()
+    spend_micros: PerPeriod | None = None
     soft: bool = False
     # Of the counters: what a limit that came later has to count is in the books, not in a counter of before.
     version: Annotated[int, Meta(ge=0)] = 0
@@ -53,7 +53,7 @@ class LevelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     def periods(self) -> dict[str, PerPeriod]:
         """By unit, money included."""
         periods: dict[str, PerPeriod] = dict(self.quantities.items())
-        if self.spend_micros != PerPeriod():
+        if self.spend_micros is not None:
             periods[SPEND] = self.spend_micros
         return periods
 
@@ -115,16 +115,18 @@ def changed(before: LevelLimits, change: Mapping[str, Any]) -> LevelLimits:
         fields["quantities"] = {}
     elif given.quantities is not UNSET:
         quantities = {**before.quantities, **given.quantities}
-        fields["quantities"] = {unit: limits for unit, limits in quantities.items() if limits}
+        fields["quantities"] = {
+            unit: limits for unit, limits in quantities.items() if limits not in (None, PerPeriod())
+        }
     if given.spend_micros is not UNSET:
-        fields["spend_micros"] = given.spend_micros or PerPeriod()
+        fields["spend_micros"] = None if given.spend_micros == PerPeriod() else given.spend_micros
     after = msgspec.structs.replace(before, **fields)
     return msgspec.structs.replace(after, version=before.version + bool(after.counted - before.counted))
 
 
 def _refused(error: msgspec.ValidationError) -> LimitsRefused:
     problem, _, place = str(error).partition(" - at ")
-    param = place.strip("`").removeprefix("$").removeprefix(".") or "limits"
-    if param == "key in `quantities":
-        param, problem = "quantities", f"A unit is one of {', '.join(UNITS)}"
+    param = place.replace("`", "").removeprefix("key in ").removeprefix("$").removeprefix(".") or "limits"
+    if place.startswith("`key in"):
+        problem = f"a unit is one of {', '.join(UNITS)}"
     return LimitsRefused(param, f"{problem.replace('`', '')}.")

@@ -24,12 +24,36 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
     paths = {path.removeprefix("/api/v1/") for path in home.get("schema/").json()["paths"]}
 
     assert paths == {
-        "status", "models", "models/{name}", "hives", "hives/join-tokens", "hives/{name}", "policies",
-        "policies/rollback", "policies/{version_id}", "policies/{version_id}/activate", "usage", "keys", "keys/{key}",
-        "tenants", "tenants/{slug}", "projects", "webhooks", "webhooks/events", "webhooks/{webhook}",
-        *(f"webhooks/{{webhook}}/{what}" for what in ("test", "rotate", "pause", "resume", "replay", "deliveries")),
-        "webhooks/{webhook}/deliveries/{delivery}", "webhooks/{webhook}/deliveries/{delivery}/replay",
-    }  # fmt: skip
+        "hives",
+        "hives/join-tokens",
+        "hives/{name}",
+        "keys",
+        "keys/{key}",
+        "limits",
+        "limits/{kind}/{name}",
+        "models",
+        "models/{name}",
+        "policies",
+        "policies/rollback",
+        "policies/{version_id}",
+        "policies/{version_id}/activate",
+        "projects",
+        "status",
+        "tenants",
+        "tenants/{slug}",
+        "usage",
+        "webhooks",
+        "webhooks/events",
+        "webhooks/{webhook}",
+        "webhooks/{webhook}/deliveries",
+        "webhooks/{webhook}/deliveries/{delivery}",
+        "webhooks/{webhook}/deliveries/{delivery}/replay",
+        "webhooks/{webhook}/pause",
+        "webhooks/{webhook}/replay",
+        "webhooks/{webhook}/resume",
+        "webhooks/{webhook}/rotate",
+        "webhooks/{webhook}/test",
+    }
     assert get_resolver().resolve("/api/v1/schema") is not None
 
 

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from inference.domain.limit_report import report
+from tenants.api.base import ManagementView, list_response
+from tenants.api.keys import find_key
+from tenants.api.permissions import is_operator
+from tenants.api.tenancy import find_tenant, scope_of
+from tenants.domain.limit_shape import RATES, LevelLimits, LimitsRefused, read_limits
+from tenants.domain.limits import limits_of_target, set_limits
+from tenants.models import Project
+
+NOTHING: Mapping[str, Any] = {**dict.fromkeys(RATES), "quantities": None, "spend_micros": None, "soft": False}
+
+
+class LimitOut(serializers.Serializer[Any]):
+    object = serializers.CharField(default="limit")
+    level = serializers.ChoiceField(["tenant", "project", "key", "subject"])
+    limit = serializers.CharField(help_text="Such as tokens_per_day")
+    unit = serializers.CharField()
+    period = serializers.ChoiceField(["minute", "day", "month"], allow_null=True)
+    allowed = serializers.IntegerField()
+    used = serializers.IntegerField(help_text="What running tasks may use included")
+    remaining = serializers.IntegerField()
+    resets_in_s = serializers.IntegerField()
+    soft = serializers.BooleanField()
+
+
+class PerPeriodFields(serializers.Serializer[Any]):
+    day = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    month = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+
+
+class LimitsFields(serializers.Serializer[Any]):
+    """For the schema: `tenants.domain.limit_shape` checks."""
+
+    requests_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    tokens_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    concurrent_tasks = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    quantities = serializers.DictField(
+        child=PerPeriodFields(),
+        required=False,
+        allow_null=True,
+        help_text="By unit: requests, tokens, images, audio_seconds, video_seconds, gpu_seconds",
+    )
+    spend_micros = PerPeriodFields(required=False, allow_null=True)
+    soft = serializers.BooleanField(required=False, help_text="Warn, and refuse nobody")
+
+
+class Limits(ManagementView):
+    @extend_schema(operation_id="list_limits", responses=LimitOut(many=True))
+    def get(self, request: Request) -> Response:
+        """What applies to the caller's key, and how much of it is used."""
+        return list_response(report(self.caller))
+
+
+class OneTarget(ManagementView):
+    @extend_schema(operation_id="get_limits", responses=LimitsFields)
+    def get(self, request: Request, kind: str, name: str) -> Response:
+        with scope_of(self.caller, "limits"):
+            target = self._find(kind, name)
+            limits = read_limits(target.subject_limits) if kind == "subject" else limits_of_target(target)
+        return Response(_shown(kind, limits))
+
+    @extend_schema(operation_id="replace_limits", request=LimitsFields, responses=LimitsFields)
+    def put(self, request: Request, kind: str, name: str) -> Response:
+        """A limit that is left out is taken away."""
+        return self._set(kind, name, {**NOTHING, **dict(request.data)})
+
+    @extend_schema(operation_id="change_limits", request=LimitsFields, responses=LimitsFields)
+    def patch(self, request: Request, kind: str, name: str) -> Response:
+        """A limit that is left out stays as it is; null takes it away."""
+        return self._set(kind, name, dict(request.data))
+
+    def _set(self, kind: str, name: str, change: Mapping[str, Any]) -> Response:
+        with scope_of(self.caller, "limits"):
+            target = self._find(kind, name)
+        if kind == "tenant" and not is_operator(self.caller):
+            raise PermissionDenied("What a tenant may use is the operator's to say.")
+        try:
+            limits = set_limits(target, change, actor=self.actor, of_subjects=kind == "subject")
+        except LimitsRefused as error:
+            raise ValidationError({error.param: [str(error)]}) from None
+        return Response(_shown(kind, limits))
+
+    def _find(self, kind: str, name: str) -> Any:
+        """A tenant by its slug, also for its end users; a project by its identifier, a key by that or its kid."""
+        if kind in ("tenant", "subject"):
+            return find_tenant(name)
+        return find_key(name) if kind == "key" else _project(name)
+
+
+def _project(project_id: str) -> Project:
+    try:
+        return Project.objects.get(id=UUID(project_id))
+    except (ValueError, Project.DoesNotExist):
+        raise NotFound("There is no such project.") from None
+
+
+def _shown(kind: str, limits: LevelLimits) -> dict[str, Any]:
+    shown = {
+        **dict.fromkeys(RATES),
+        "quantities": {},
+        "spend_micros": {},
+        "soft": False,
+        **msgspec.to_builtins(limits),
+    }
+    shown.pop("version", None)
+    return {"object": "limits", "level": kind, **shown}
