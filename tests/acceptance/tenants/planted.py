@@ -14,6 +14,30 @@ import httpx
 
 from tests.system import System, free_port
 
+HOOK = """
+import importlib.abc, importlib.util, sys
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != {module!r}:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        load = spec.loader.exec_module
+        def exec_module(module):
+            load(module)
+            exec({code!r}, {{"module": module}})
+        spec.loader.exec_module = exec_module
+        return spec
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def bug_in(module: str, code: str) -> str:
+    """`code` runs when `module` has been loaded, and has it by that name."""
+    return HOOK.format(module=module, code=code)
+
 
 @contextmanager
 def queen(system: System, folder: Path, bug: str = "") -> Iterator[int]:

@@ -22,7 +22,7 @@ import psycopg
 import pytest
 
 from tests.acceptance.figures import note, scaled
-from tests.acceptance.tenants.planted import queen
+from tests.acceptance.tenants.planted import bug_in, queen
 from tests.system import JoinedHive, System, running
 
 SLOTS = 16
@@ -38,27 +38,14 @@ LIMITS = "UPDATE tenants_tenant SET requests_per_minute = %s, concurrent_tasks =
 ALLOWED_RATIO = 1.5
 
 # A queen whose lines are served in the order of arrival.
-FIFO = """
-import importlib.abc, importlib.util, sys
-
-class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != "inference.domain.fair_queue":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        load = spec.loader.exec_module
-        def exec_module(module):
-            load(module)
-            module.FairQueue.in_turn = lambda queue: iter(sorted(
-                (w for tenant in queue._tenants.values() for line in tenant.by_rank for w in line),
-                key=lambda w: w.number))
-            module.FairQueue.__init__.__kwdefaults__.update(tenant_tokens=10**9, all_tokens=10**9)
-        spec.loader.exec_module = exec_module
-        return spec
-
-sys.meta_path.insert(0, Finder())
-"""
+FIFO = bug_in(
+    "inference.domain.fair_queue",
+    """
+module.FairQueue.in_turn = lambda queue: iter(sorted(
+    (w for tenant in queue._tenants.values() for line in tenant.by_rank for w in line), key=lambda w: w.number))
+module.FairQueue.__init__.__kwdefaults__.update(tenant_tokens=10**9, all_tokens=10**9)
+""",
+)
 
 
 @dataclass
