@@ -221,3 +221,33 @@ class Terminal:
             if select.select([self._ours], [], [], 0.1)[0]:
                 seen += os.read(self._ours, 4096).decode(errors="replace")
         return seen
+
+
+def test_limits_are_set_and_listed(secure: SecureSystem) -> None:
+    secure.run("tenant", "create", "limited", "--plan", "free")
+    manage = secure.run_json("key", "create", "--tenant", "limited", "--scope", "manage")
+    done = secure.run(
+        "limit", "set", "key", manage["kid"], "tokens_per_day=500", "spend_micros_per_month=9", "--soft"
+    )
+    assert done.stdout.strip() == f"the limits of key {manage['kid']} are set"
+    rows = json.loads(secure.run_as(manage["key"], "limit", "list", "--json").stdout)
+    assert {(row["level"], row["limit"], row["allowed"], row["soft"]) for row in rows} == {
+        ("key", "tokens_per_day", 500, True), ("key", "spend_micros_per_month", 9, True),
+        ("tenant", "requests", 300, False), ("tenant", "tokens", 60_000, False),
+        ("tenant", "tokens_per_day", 1_000_000, False), ("tenant", "concurrent_tasks", 4, False),
+    }  # fmt: skip
+    secure.run("limit", "set", "key", manage["kid"], "tokens_per_day=none", "--hard")
+    kept = secure.run_json("limit", "set", "key", manage["kid"], "requests_per_minute=7")
+    assert (kept["quantities"], kept["spend_micros"], kept["requests_per_minute"]) == ({}, {"month": 9}, 7)
+
+
+def test_limits_that_make_no_sense_are_one_line(secure: SecureSystem) -> None:
+    for arguments, code in (
+        (("tenant", "operator", "bananas_per_day=1"), 2),
+        (("tenant", "operator", "tokens_per_day=many"), 2),
+        (("tenant", "operator"), 2),
+        (("planet", "operator", "tokens_per_day=1"), 2),
+        (("tenant", "nobody-here", "tokens_per_day=1"), 5),
+    ):
+        done = secure.run("limit", "set", *arguments, check=False)
+        assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
