@@ -359,7 +359,7 @@ class Dispatcher:
             stream.is_attached = False
             self._reader.forget(stream.task.id)
             stream.worker.take()
-            self._room.wake(stream.task.model)
+            self._room.wake(stream.task.model)  # also when it goes elsewhere
 
     def _finish(self, stream: TaskStream, used: Mapping[str, int] = NOTHING_USED) -> None:
         if stream.is_over:
@@ -367,6 +367,7 @@ class Dispatcher:
         stream.is_over = True
         self._detach(stream)
         self.live.pop(stream.task.id, None)
+        self._room.wake(stream.task.model)
         if stream.reservation is not None:
             stream.reservation.release(used)
         if stream.owed is not None and (stream.attempt == stream.owed.attempt or stream.begun is None):
