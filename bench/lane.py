@@ -34,6 +34,7 @@ from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisPipe
 from rbee.env import read_env
+from tenants.domain.limit_shape import NO_LEVELS, Levels
 from tests.services import redis_server
 
 STEP_S = 0.005  # between the tokens of a stream
@@ -52,6 +53,10 @@ class Limits(msgspec.Struct, frozen=True):
 class Caller(msgspec.Struct, frozen=True):
     tenant_id: str
     limits: Limits
+    project_id: str = ""
+    key_id: str = ""
+    tier: str = ""
+    levels: Levels = NO_LEVELS
 
 
 def main() -> None:
