@@ -11,7 +11,7 @@ from gdpr import schema
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0002_alerts"),
+        ("tenants", "0003_limits"),
     ]
 
     operations = [
