@@ -234,7 +234,10 @@ def _hosts(text: str) -> tuple[str, ...]:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:  # ~somebody who is not on this machine
+        raise ValueError from error
 
 
 def _host(text: str) -> str:

@@ -78,6 +78,7 @@ def test_every_variable_is_read() -> None:
         ("RBEE_REDIS_URL", "redis://host:99999/0"),
         ("RBEE_SECRET_KEY", "short"),
         ("RBEE_SECRET_KEY", "00" * 31),
+        ("RBEE_DATA_DIR", "~nobody-of-that-name/rbee"),
         ("RBEE_OUTBOUND_HTTP", "perhaps"),
         ("RBEE_OUTBOUND_ALLOW", "intranet"),
         ("RBEE_OUTBOUND_PORTS", "0"),
