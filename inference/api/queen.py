@@ -25,6 +25,7 @@ from inference.api.guard import Guard
 from inference.api.local import LocalEnv, LocalRule
 from inference.api.receipts import HiveCredentials, settlement_of_lost
 from inference.domain.colony import Colony, HiveInfo
+from inference.domain.decision_log import DecisionLog
 from inference.domain.dispatch import Dispatcher
 from inference.domain.envelope import Envelope
 from inference.domain.hives import joined_hives, restore_hive_acls
@@ -99,6 +100,7 @@ class Queen:
         self.callers = CallerCache(self.pool)
         self.authentication = Authentication(self.callers, LocalRule(env))
         self.policies = Policies(env.scheduler_file)
+        self.decisions = DecisionLog(self.pool, self.colony)
         self.offer = Offer()
         self.hive_credentials = HiveCredentials()
         self.deliveries = Deliveries()
@@ -127,6 +129,7 @@ class Queen:
         self.dispatcher.run()
         self._guard.spawn("notices", self._listen)
         self._guard.spawn("policies", self.policies.watch)
+        self._guard.spawn("decisions", self.decisions.watch)
         self._guard.spawn("catalog", self.offer.watch)
         self._guard.spawn("deliveries", self.deliveries.watch)
 
@@ -137,6 +140,7 @@ class Queen:
         await self.limit_notices.stop()
         await self.gatherer.close()
         await self._guard.stop()
+        await self.decisions.stop()
         await self.recovery.stop()
         await self.reserver.stop()
         await self.reader.stop()
