@@ -1,6 +1,7 @@
 from celery import shared_task
 
-from tenants.domain import deliveries
+from tenants.domain import alert_mail, deliveries
+from tenants.domain.alerts import MAIL as MAIL_ALERTS
 from tenants.domain.courier import courier
 from tenants.domain.outbox import DELIVER
 
@@ -15,3 +16,9 @@ def deliver_webhooks() -> None:
 def sweep_webhooks() -> None:
     deliveries.give_up_overdue()
     deliveries.forget_old()
+
+
+@shared_task(name=MAIL_ALERTS)  # type: ignore[untyped-decorator]
+def mail_alerts() -> None:
+    """Asked for by whoever raises one, and by beat: for hints that were lost, and for servers that were away."""
+    alert_mail.mail_alerts()

@@ -33,8 +33,10 @@ from inference.domain.idempotency import Idempotency
 from inference.domain.limit_notices import LimitNotices
 from inference.domain.limits import Limit
 from inference.domain.offer import Offer
+from inference.domain.policy_failures import PolicyFailures, tell_failures
 from inference.domain.policy_source import Policies
 from inference.domain.recovery import Recovery
+from inference.domain.refusal_log import RefusalLog, write_refusals
 from inference.domain.reserve import Reserver, period_start_ms
 from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
@@ -63,6 +65,8 @@ class QueenEnv(LocalEnv, Protocol):
     def task_timeout_s(self) -> int: ...
     @property
     def queue_timeout_s(self) -> int: ...
+    @property
+    def decision_headers(self) -> bool: ...
 
 
 class Queen:
@@ -101,6 +105,9 @@ class Queen:
         self.authentication = Authentication(self.callers, LocalRule(env))
         self.policies = Policies(env.scheduler_file)
         self.decisions = DecisionLog(self.pool, self.colony)
+        self.refusals = RefusalLog(in_thread(write_refusals))
+        self.policy_failures = PolicyFailures(in_thread(tell_failures))
+        self.policies.on_failed.append(self.policy_failures.note)
         self.offer = Offer()
         self.hive_credentials = HiveCredentials()
         self.deliveries = Deliveries()
@@ -130,6 +137,8 @@ class Queen:
         self._guard.spawn("notices", self._listen)
         self._guard.spawn("policies", self.policies.watch)
         self._guard.spawn("decisions", self.decisions.watch)
+        self._guard.spawn("refusals", self.refusals.watch)
+        self._guard.spawn("failures of policies", self.policy_failures.watch)
         self._guard.spawn("catalog", self.offer.watch)
         self._guard.spawn("deliveries", self.deliveries.watch)
 
@@ -141,6 +150,8 @@ class Queen:
         await self.gatherer.close()
         await self._guard.stop()
         await self.decisions.stop()
+        await self.refusals.stop()
+        await self.policy_failures.stop()
         await self.recovery.stop()
         await self.reserver.stop()
         await self.reader.stop()

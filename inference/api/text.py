@@ -93,6 +93,7 @@ async def _run_task(
     model = _text_model(queen, request.model)
     price = await _price(queen, model, caller)
     task_id = uuid7().hex
+    exchange.task_id = task_id
     if run is not None:
         run.task = task_id
     now_ms = time.time_ns() // 1_000_000
@@ -146,7 +147,7 @@ async def _run_task(
     try:
         record, facts = await _admit(queen, task, trace, kind=model.capability)
     except BaseException as error:
-        queen.decisions.end(trace, error)
+        _end(queen, exchange, trace, error)
         raise
     await queen.colony.look_for(model.name)
     choice = Choice(
@@ -159,7 +160,8 @@ async def _run_task(
         trace=trace,
         facts=facts,
     )
-    await deliver(_start(queen, task, choice, trace), exchange, queen.deliveries, is_stream=task.stream)
+    starting = _start(queen, exchange, task, choice, trace)
+    await deliver(starting, exchange, queen.deliveries, is_stream=task.stream)
 
 
 async def _admit(queen: Queen, task: Task, trace: Trace, *, kind: str) -> tuple[rhai_py.Record, Facts]:
@@ -186,14 +188,20 @@ async def _admit(queen: Queen, task: Task, trace: Trace, *, kind: str) -> tuple[
     return record, facts
 
 
-async def _start(queen: Queen, task: Task, choice: Choice, trace: Trace) -> TaskStream:
+async def _start(queen: Queen, exchange: Exchange, task: Task, choice: Choice, trace: Trace) -> TaskStream:
     try:
         stream = await queen.dispatcher.start(task, choice)
     except BaseException as error:
-        queen.decisions.end(trace, error)
+        _end(queen, exchange, trace, error)
         raise
-    queen.decisions.end(trace)
+    _end(queen, exchange, trace, None)
     return stream
+
+
+def _end(queen: Queen, exchange: Exchange, trace: Trace, error: BaseException | None) -> None:
+    queen.decisions.end(trace, error)
+    if queen.env.decision_headers:
+        exchange.answer_headers += trace.headers
 
 
 async def _used(queen: Queen, task: Task, deciders: list[Policy]) -> Used:

@@ -76,6 +76,15 @@ class Trace:
             attempt.micros += self.attempts.pop().micros
         self.attempts.append(attempt)
 
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """For clients: which worker serves, and the scripts that decided, the operator's first."""
+        scripts = ", ".join(filter(None, (self.operator_sha256, self.tenant_sha256)))
+        headers = [(b"x-rbee-policy", scripts.encode())] if scripts else []
+        if self.outcome == DecisionOutcome.ROUTED:
+            headers.append((b"x-rbee-worker", self.attempts[-1].chosen.encode()))
+        return headers
+
     def end(self, error: BaseException | None) -> bool:
         """False: nothing was decided. A task that is over a limit, or whose client left before it had a worker, is no
         decision."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gdpr.secrets import derive_from
 from rbee.databases import database_settings
+from rbee.email import email_settings
 from rbee.env import read_env
 
 RBEE = read_env(os.environ)
@@ -52,6 +53,8 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+
+globals().update(email_settings(RBEE.smtp_url))
 
 USE_TZ = True
 TIME_ZONE = "UTC"

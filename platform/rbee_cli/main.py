@@ -16,6 +16,7 @@ import typer
 
 from rbee_cli import __version__
 from rbee_cli.commands import (
+    alert,
     chat,
     hive,
     key,
@@ -57,6 +58,7 @@ app.command(epilog=up.EPILOG)(up.up)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=login.EPILOG)(login.login)
 app.command(epilog=chat.EPILOG)(chat.chat)
+app.add_typer(alert.app, name="alert")
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")
 app.add_typer(key.app, name="key")

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from tenants.api.alerts import Alerts, CloseAlert
 from tenants.api.keys import Keys, OneKey
 from tenants.api.tenancy import OneTenant, Projects, Tenants
 from tenants.api.webhooks import (
@@ -17,6 +18,8 @@ from tenants.api.webhooks import (
 )
 
 urlpatterns = [
+    path("alerts", Alerts.as_view()),
+    path("alerts/<uuid:alert>/close", CloseAlert.as_view()),
     path("keys", Keys.as_view()),
     path("keys/<slug:key>", OneKey.as_view()),
     path("tenants", Tenants.as_view()),

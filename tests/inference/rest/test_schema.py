@@ -24,6 +24,8 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
     paths = {path.removeprefix("/api/v1/") for path in home.get("schema/").json()["paths"]}
 
     assert paths == {
+        "alerts",
+        "alerts/{alert}/close",
         "hives",
         "hives/join-tokens",
         "hives/{name}",
@@ -39,6 +41,8 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
         "policies/{version_id}/activate",
         "projects",
         "status",
+        "tasks",
+        "tasks/{task}/decision",
         "tenants",
         "tenants/{slug}",
         "usage",
