@@ -161,11 +161,16 @@ class Case:
     def may_serve(self) -> set[str]:
         """By hand: what host and operator allow."""
         return {
+            machine.id for machine in self.machines if machine.in_flight < machine.capacity
+        } & self.may_see()
+
+    def may_see(self) -> set[str]:
+        """Scripts are also asked whether they would wait for one that is full."""
+        return {
             machine.id
             for machine in self.machines
             if machine.model == MODEL
             and machine.status == "ready"
-            and machine.in_flight < machine.capacity
             and (not self.region or (machine.region + "/").startswith(self.region + "/"))
             and machine.dedicated_to in ("", SLUG)
             and machine.id in self.operator_takes
@@ -280,7 +285,7 @@ def judge_choice(case: Case) -> str:
 
 def judge_sight(case: Case) -> str:
     """A script that says all that it sees names nobody whom it may not."""
-    allowed = case.may_serve()
+    allowed = case.may_see()
     for machine in case.machines:
         if machine.id not in allowed:
             leaked = [name for name in machine.names() if f"|{name}|" in case.message]
@@ -294,8 +299,8 @@ def judge_sight(case: Case) -> str:
 
 def judge_closed(case: Case) -> str:
     """A script that breaks refuses with the stable code, where it was asked at all."""
-    expected = "policy_error" if case.may_serve() else "no_workers"
-    return "" if case.outcome == expected else f"{case.outcome} in place of {expected}"
+    expected = ["policy_error"] if case.may_serve() else ["policy_error", "no_workers", "model_loading"]
+    return "" if case.outcome in expected else f"{case.outcome} in place of {' or '.join(expected)}"
 
 
 def judge_told(shown: Callable[[Seen], dict[str, Any]], case: Case, seen: Seen) -> str:
