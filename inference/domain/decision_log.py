@@ -90,6 +90,8 @@ class DecisionLog:
                 colony = [worker.fields for worker in self._colony.workers]
                 self._unwritten = await asyncio.to_thread(self._rows.rows, traces, colony)
             self._tell_dropped()
+            if not self._unwritten[1]:
+                return True
             try:
                 await self._write(*self._unwritten)
             except (psycopg.OperationalError, PoolTimeout) as error:
