@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -32,6 +32,12 @@ COLUMNS: Final = {
 }  # fmt: skip
 
 
+class _Known(NamedTuple):
+    fields: Fields
+    place: int
+    different: dict[str, Any]  # from what the snapshot has of that worker
+
+
 class Snapshot:
     """`by_id` has each worker's place and fields."""
 
@@ -42,7 +48,7 @@ class Snapshot:
         self.fields = workers
         self.places = {worker_id: place for place, worker_id in enumerate(workers)}
         self.unspent = sum(map(len, workers.values()))
-        self._different: dict[int, tuple[Fields, dict[str, Any]]] = {}  # by `id` of the fields that it holds
+        self._known: dict[int, _Known] = {}  # by `id` of the fields, which it holds
 
     @property
     def is_old(self) -> bool:
@@ -51,22 +57,19 @@ class Snapshot:
     def row(self) -> tuple[UUID, datetime, str]:
         return self.id, self.at, _json(list(self.fields.values()))
 
-    def different(self, fields: Fields) -> dict[str, Any]:
-        """What is not as this snapshot has it of that worker."""
-        known = self._different.get(id(fields))
+    def known(self, fields: Fields) -> _Known:
+        """Raises KeyError for a worker that is not among these."""
+        known = self._known.get(id(fields))
         if known is None:
-            base = self.fields[fields["id"]]
-            values = (
-                {}
-                if fields is base
-                else {
-                    name: value
-                    for name, value in fields.items()
-                    if name not in DRIFTING and base.get(name) != value
-                }
-            )
-            known = self._different[id(fields)] = (fields, values)
-        return known[1]
+            worker_id = fields["id"]
+            place, base = self.places[worker_id], self.fields[worker_id]
+            different = {
+                name: value
+                for name, value in fields.items()
+                if name not in DRIFTING and base.get(name) != value
+            }
+            known = self._known[id(fields)] = _Known(fields, place, different)
+        return known
 
 
 class DecisionRows:
@@ -81,12 +84,14 @@ class DecisionRows:
         """Snapshots and decisions. `colony`: the fields of all workers at this moment."""
         snapshots, decisions = [], []
         for trace in traces:
-            seen = _seen(trace)
             snapshot = self._snapshot
-            if snapshot is None or self._is_worn(snapshot, seen, colony):
-                snapshot = self._snapshot = Snapshot(_by_id(colony, seen))
+            row = None if snapshot is None or self._is_worn(snapshot, colony) else _row(trace, snapshot)
+            if row is None:
+                snapshot = self._snapshot = Snapshot(_by_id(colony, _seen(trace)))
                 snapshots.append(snapshot.row())
-            decisions.append(_row(trace, snapshot))
+                row = _row(trace, snapshot)
+                assert row is not None, "its snapshot has all that it saw"
+            decisions.append(row)
         return snapshots, decisions
 
     def forget(self) -> None:
@@ -94,12 +99,10 @@ class DecisionRows:
         self._snapshot = None
 
     @staticmethod
-    def _is_worn(snapshot: Snapshot, seen: Sequence[Fields], colony: Sequence[Fields]) -> bool:
-        if snapshot.unspent < 0 or any(fields["id"] not in snapshot.places for fields in seen):
+    def _is_worn(snapshot: Snapshot, colony: Sequence[Fields]) -> bool:
+        if snapshot.unspent < 0:
             return True
-        if not snapshot.is_old:
-            return False
-        return any(snapshot.fields.get(fields["id"]) is not fields for fields in colony)
+        return snapshot.is_old and any(snapshot.fields.get(fields["id"]) is not fields for fields in colony)
 
 
 def _by_id(colony: Sequence[Fields], seen: Sequence[Fields]) -> dict[str, Fields]:
@@ -118,7 +121,12 @@ def _seen(trace: Trace) -> list[Fields]:
     ]
 
 
-def _row(trace: Trace, snapshot: Snapshot) -> tuple[Any, ...]:
+def _row(trace: Trace, snapshot: Snapshot) -> tuple[Any, ...] | None:
+    """None for one that saw a worker that the snapshot has not."""
+    try:
+        attempts = _json([_attempt(attempt, snapshot) for attempt in trace.attempts])
+    except KeyError:
+        return None
     task_id = UUID(trace.task_id)
     customer = trace.customer or customer_record(trace.caller, tokens_used_today=trace.used.tokens_today)
     last = trace.attempts[-1] if trace.attempts else None
@@ -135,7 +143,7 @@ def _row(trace: Trace, snapshot: Snapshot) -> tuple[Any, ...]:
         trace.operator_sha256,
         trace.tenant_sha256,
         snapshot.id,
-        _json([_attempt(attempt, snapshot) for attempt in trace.attempts]),
+        attempts,
         last.chosen if last and trace.outcome == "routed" else "",
         min(trace.script_micros + sum(attempt.micros for attempt in trace.attempts), 2**31 - 1),
     )
@@ -144,24 +152,27 @@ def _row(trace: Trace, snapshot: Snapshot) -> tuple[Any, ...]:
 def _attempt(attempt: Attempt, snapshot: Snapshot) -> dict[str, Any]:
     """Keys that are left out are empty."""
     places = snapshot.places
-    ids = [fields["id"] for fields in attempt.offered]
+    offered = [snapshot.known(fields) for fields in attempt.offered]
     gone: dict[str, list[int]] = {}
-    for fields, reason in attempt.gone:
-        gone.setdefault(reason, []).append(places[fields["id"]])
-    left = ids
+    others = [(snapshot.known(fields), reason) for fields, reason in attempt.gone]
+    for known, reason in others:
+        gone.setdefault(reason, []).append(known.place)
+    left: Sequence[str] | None = None  # ids; None: all that were offered
     for script, kept in attempt.kept:
         kept_ids = {worker.id for worker in kept}
-        removed = [places[worker_id] for worker_id in left if worker_id not in kept_ids]
-        if removed:
-            gone[script] = removed
+        if len(kept_ids) == len(offered if left is None else left):
+            continue
+        left = [known.fields["id"] for known in offered] if left is None else left
+        gone[script] = [places[worker_id] for worker_id in left if worker_id not in kept_ids]
         left = [worker_id for worker_id in left if worker_id in kept_ids]
-    facts = {}
-    for fields in (*attempt.offered, *(fields for fields, _ in attempt.gone)):
-        if different := snapshot.different(fields):
-            snapshot.unspent -= len(different)
-            facts[str(places[fields["id"]])] = different
+    facts = {
+        str(known.place): known.different
+        for known in (*offered, *(known for known, _ in others))
+        if known.different
+    }
+    snapshot.unspent -= sum(map(len, facts.values()))
     found = {
-        "offered": pack(places[worker_id] for worker_id in ids),
+        "offered": pack(known.place for known in offered),
         "gone": {reason: pack(of_it) for reason, of_it in gone.items()},
         "facts": facts,
         "chosen": places[attempt.chosen] if attempt.chosen else None,

@@ -81,7 +81,8 @@ def colonies(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[Attempt], list
     left = [each["id"] for each in seen[:split]]
     for script in (LeftBecause.OPERATOR_SCRIPT, LeftBecause.TENANT_SCRIPT):
         left = [each for each in left if draw(st.booleans())]
-        attempt.kept.append((script, [Kept(each) for each in left]))
+        twice = draw(st.integers(1, 2))  # scripts may name a worker more than once
+        attempt.kept.append((script, [Kept(each) for each in left] * twice))
     attempt.chosen = draw(st.sampled_from(left)) if left else ""
     return before, [attempt], colony
 

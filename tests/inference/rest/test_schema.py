@@ -76,7 +76,18 @@ def test_unknown_urls_and_methods_are_in_the_envelope(home: Api) -> None:
 
 
 def test_lists_ask_the_database_no_more_for_more_rows(home: Api) -> None:
-    paths = ("alerts", "tasks", "keys", "models", "hives", "tenants", "projects", "policies", "status", "webhooks")
+    paths = (
+        "alerts",
+        "tasks",
+        "keys",
+        "models",
+        "hives",
+        "tenants",
+        "projects",
+        "policies",
+        "status",
+        "webhooks",
+    )
     counts: list[dict[str, int]] = []
     for _ in range(2):
         for _ in range(2):
