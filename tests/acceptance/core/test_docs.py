@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 from types import SimpleNamespace
 
@@ -40,6 +41,7 @@ def test_script_in_the_docs_can_be_kept_and_admits_and_routes(page: str, script:
 
 
 def test_rbee_commands_in_the_docs_run(home: System) -> None:
+    shutil.copytree(ROOT / "platform/docs/examples/policies", home.home, dirs_exist_ok=True)
     replies: dict[str, str] = {"FIRST-MACHINE:7833": home.url.removeprefix("http://")}
     ran = []
     for _, block in blocks("bash"):
@@ -81,9 +83,11 @@ def test_curl_in_readme_answers(home: System) -> None:
 
 
 def test_every_command_named_in_text_exists() -> None:
-    named = set()
+    word, named = "[a-z]+(?:-[a-z]+)*", set()
     for page in PAGES:
-        named |= {found.strip() for found in re.findall(r"`rbee ((?:[a-z]+ ?){1,2})[^`]*`", page.read_text())}
+        named |= {
+            found.strip() for found in re.findall(rf"`rbee ({word}(?: {word})?)[^`]*`", page.read_text())
+        }
     for command in sorted(named):
         done = subprocess.run(
             [*rbee(), *command.split(), "--help"], capture_output=True, text=True, check=False
