@@ -71,8 +71,7 @@ async def test_saved_file_is_in_force_within_a_second_and_kept_as_a_version(file
 
         await sync_to_async(replace)(file, second)
         await eventually(lambda: source.operator().script.source == second, within_s=1.5)
-
-    assert await sync_to_async(file_versions)() == [first, second]
+        await eventually_is(file_versions, [first, second])
 
 
 async def test_file_that_does_not_compile_leaves_the_one_before_in_force(
@@ -155,7 +154,7 @@ async def test_file_that_crashes_what_tries_it_is_not_in_force_and_its_alert_is_
 
         replace(file, good)
         await eventually(lambda: source.file_error is None)
-        assert await sync_to_async(state_of_file)() == (good, False, 0)
+        await eventually_is(state_of_file, (good, False, 0))
 
 
 async def test_useless_file_is_not_in_force(file: Path) -> None:
@@ -291,4 +290,11 @@ def state_of_file() -> tuple[str, bool, int]:
 async def eventually(probe: Callable[[], bool], within_s: float = 3.0) -> None:
     async with asyncio.timeout(within_s):
         while not probe():
+            await asyncio.sleep(0.02)
+
+
+async def eventually_is(query: Callable[[], object], expected: object, within_s: float = 3.0) -> None:
+    """Of the database, which hears of a file after it is in force."""
+    async with asyncio.timeout(within_s):
+        while await sync_to_async(query)() != expected:
             await asyncio.sleep(0.02)
