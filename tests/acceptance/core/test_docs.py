@@ -4,8 +4,10 @@ import re
 import shlex
 import shutil
 import subprocess
+import time
 from types import SimpleNamespace
 
+import httpx
 import pytest
 import rhai_py
 
@@ -42,7 +44,10 @@ def test_script_in_the_docs_can_be_kept_and_admits_and_routes(page: str, script:
 
 def test_rbee_commands_in_the_docs_run(home: System) -> None:
     shutil.copytree(ROOT / "platform/docs/examples/policies", home.home, dirs_exist_ok=True)
-    replies: dict[str, str] = {"FIRST-MACHINE:7833": home.url.removeprefix("http://")}
+    replies: dict[str, str] = {
+        "FIRST-MACHINE:7833": home.url.removeprefix("http://"),
+        "chatcmpl-01936f1e5d3a7c419a552f0d6c1e8b7a": explained_task(home),
+    }
     ran = []
     for _, block in blocks("bash"):
         for line in block.replace("\\\n", " ").splitlines():
@@ -62,6 +67,16 @@ def test_rbee_commands_in_the_docs_run(home: System) -> None:
                 assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
             ran.append(line)
     assert len(ran) >= 5
+
+
+def explained_task(home: System) -> str:
+    """The answer to a task, once its decision is on record."""
+    body = {"model": "rbee-mini", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    answer: str = httpx.post(f"{home.url}/v1/chat/completions", json=body, timeout=60).json()["id"]
+    deadline = time.monotonic() + 10
+    while home.run("task", "explain", answer, check=False).returncode != 0:
+        assert time.monotonic() < deadline
+    return answer
 
 
 def filled(word: str, replies: dict[str, str]) -> str:
