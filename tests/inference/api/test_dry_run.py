@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from django.db import connection
 
 from gdpr.scope import colony_tx
-from inference.domain import policies
+from inference.domain import policies, vetting
 from inference.domain.bootstrap import prepare_colony
 from inference.models import PolicyVersion
 from tenants.models import Project
@@ -115,3 +118,37 @@ def test_version_in_force_that_crashes_refuses_its_tasks_from_then_on(
     business.wait_for(lambda: business.ask("x", key=key, max_tokens=9).status_code == 500, timeout_s=3)
     policies.save_version(source=LEAST, tenant_id=project.tenant_id, actor=TESTER, activate=True)
     business.wait_for(lambda: business.ask("x", key=key, max_tokens=9).status_code == 200, timeout_s=3)
+
+
+def test_script_that_is_being_tried_holds_up_nobody(
+    business: Colony, customer: tuple[Project, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the loop that serves tasks, nor another request, nor a row of the database."""
+    project, key = customer
+    client = manage(business, project)
+    trying, go_on = threading.Event(), threading.Event()
+    run = vetting.run_apart
+
+    def slow(module: str, chunks: Iterable[bytes]) -> bytes:
+        trying.set()
+        go_on.wait(20)
+        return run(module, chunks)
+
+    monkeypatch.setattr(vetting, "run_apart", slow)
+    with ThreadPoolExecutor(1) as thread:
+        pushed = thread.submit(client.post, "/api/v1/policies", json={"source": LEAST, "activate": True})
+        try:
+            assert trying.wait(5)
+            assert business.ask("x", key=key, max_tokens=9).status_code == 200
+            assert manage(business, project).get("/api/v1/policies").json()["data"] == []
+            business.wait_for(lambda: open_transactions() == 0, timeout_s=3)
+        finally:
+            go_on.set()
+        assert pushed.result(20).json()["status"] == "active"
+
+
+def open_transactions() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+        (count,) = cursor.fetchone()
+        return int(count)
