@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 CARGO_PATH := PATH="$(CURDIR)/$(BIN):$$PATH:$$HOME/.cargo/bin"
 PACKAGES := rbee rbee_cli rbee_policy hive_agent inference billing tenants gdpr
-RHAI := $(wildcard platform/rhai-py/src/*.rs) platform/rhai-py/Cargo.toml platform/rhai-py/Cargo.lock \
+RHAI := $(wildcard platform/rhai-py/src/* platform/rhai-py/src/*/*) platform/rhai-py/Cargo.toml platform/rhai-py/Cargo.lock \
         platform/rhai-py/pyproject.toml
 accept = $(BIN)/python -m rbee_cli.up.binaries && \
          RBEE_ACCEPT_SCALE=$${RBEE_ACCEPT_SCALE:-1} $(BIN)/pytest tests/acceptance/$(1) $(ARGS)

@@ -17,9 +17,10 @@ from rbee_policy.codes import REJECTION_CODES, code_of
 from rbee_policy.functions import NO_FACTS, Facts, answer_from, hives_of
 from rbee_policy.language import HIVES, router_of
 
-# The wall clock, which goes on while a busy machine runs somebody else; the work itself is bounded by the operations that
-# a call may take, a few milliseconds' worth.
+# The wall clock goes on while a busy machine runs somebody else, so it is patient; what a call computes is bounded by
+# itself.
 CALL_TIMEOUT_MS: Final = 50.0
+CALL_CPU_MS: Final = 20.0
 MAX_COST_MICROS: Final = 2**63 - 1
 
 
@@ -146,7 +147,9 @@ def _call(
         variables = {HIVES: rhai_py.Workers(hives_of(workers))}
     answer_from(facts, workers)
     try:
-        return script.call(function, *arguments, variables=variables, timeout_ms=CALL_TIMEOUT_MS)
+        return script.call(
+            function, *arguments, variables=variables, timeout_ms=CALL_TIMEOUT_MS, cpu_ms=CALL_CPU_MS
+        )
     except rhai_py.RhaiError as error:
         raise ScriptBroke(function, f"{error.kind}: {error.message}", error.line, error.column) from None
     finally:

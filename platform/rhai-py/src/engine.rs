@@ -36,14 +36,14 @@ pub struct Parts {
 /// Compiles scripts. Immutable and safe to use from any number of threads.
 #[pyclass(frozen, module = "rhai_py")]
 pub struct Engine {
-    parts: Arc<Parts>,
+    pub parts: Arc<Parts>,
 }
 
 #[pymethods]
 impl Engine {
     #[new]
     #[pyo3(signature = (*, limits=None, aliases=default_aliases(), functions=None, variables=vec![]))]
-    fn new(
+    pub fn new(
         limits: Option<Limits>,
         aliases: Option<BTreeMap<String, String>>,
         functions: Option<&Bound<'_, PyDict>>,
@@ -85,7 +85,7 @@ impl Engine {
     }
 }
 
-fn default_aliases() -> Option<BTreeMap<String, String>> {
+pub fn default_aliases() -> Option<BTreeMap<String, String>> {
     Some(BTreeMap::from([("match".into(), "switch".into())]))
 }
 

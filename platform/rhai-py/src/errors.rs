@@ -77,14 +77,6 @@ impl Fault {
         Box::new(EvalAltResult::ErrorRuntime(Dynamic::from(self), position))
     }
 
-    /// As an error that the script's own `catch` does not see.
-    pub fn into_rhai_uncatchable(self) -> Box<EvalAltResult> {
-        Box::new(EvalAltResult::ErrorTerminated(
-            Dynamic::from(self),
-            Position::NONE,
-        ))
-    }
-
     pub fn into_pyerr(self, py: Python<'_>) -> PyErr {
         if let Some(cause) = &self.cause
             && !cause.is_instance_of::<PyException>(py)

@@ -129,6 +129,6 @@ fn raised(py: Python<'_>, name: &str, error: PyErr) -> Box<EvalAltResult> {
     if catchable {
         fault.into_rhai()
     } else {
-        fault.into_rhai_uncatchable()
+        guard::end(fault)
     }
 }

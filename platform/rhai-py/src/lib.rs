@@ -7,6 +7,7 @@
 //! lint      what is certainly wrong, told before a script runs
 //! record    host objects with named fields; workers: a list of them
 //! convert   values between Python and Rhai
+//! fuzz      a script as a tenant's would run, without Python: what the fuzz target feeds
 
 mod calls;
 mod capture;
@@ -14,6 +15,8 @@ mod convert;
 mod engine;
 mod errors;
 mod explain;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod given;
 mod guard;
 mod hash;

@@ -68,6 +68,15 @@ impl Limits {
         Ok(limits)
     }
 
+    /// What the deepest evaluation that these limits allow can use of the stack: a call on a thread that has less left
+    /// makes a stack of its own.
+    #[getter]
+    pub fn stack_bytes(&self) -> usize {
+        let depth = self.expr_depth.max(self.function_expr_depth);
+        let calls = (self.call_levels + 2) * depth * STACK_PER_EXPRESSION;
+        STACK_BASE + calls + (self.array_items + self.map_items) * STACK_PER_NESTED_VALUE
+    }
+
     fn __repr__(&self) -> String {
         let fields: Vec<String> = self
             .fields()
@@ -85,11 +94,12 @@ impl Limits {
 }
 
 impl Limits {
-    pub fn budget(&self, timeout: Duration) -> Budget {
+    pub fn budget(&self, timeout: Duration, cpu: Option<Duration>) -> Budget {
         Budget {
             operations: self.operations,
             memory_bytes: self.memory_bytes as isize,
             timeout,
+            cpu,
         }
     }
 
@@ -102,13 +112,6 @@ impl Limits {
             .set_max_map_size(self.map_items)
             .set_max_variables(self.variables)
             .set_max_functions(self.functions);
-    }
-
-    /// What the deepest evaluation that these limits allow can use of the stack.
-    pub fn stack_bytes(&self) -> usize {
-        let depth = self.expr_depth.max(self.function_expr_depth);
-        let calls = (self.call_levels + 2) * depth * STACK_PER_EXPRESSION;
-        STACK_BASE + calls + (self.array_items + self.map_items) * STACK_PER_NESTED_VALUE
     }
 
     /// To Rhai 0 means "no limit"; the ceilings keep the deepest evaluation within the stack that a call runs on.

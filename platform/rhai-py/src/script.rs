@@ -37,11 +37,11 @@ pub struct Script {
     #[pyo3(get)]
     sha256: String,
     #[pyo3(get)]
-    functions: Vec<(String, usize)>,
-    program: Arc<Program>,
+    pub functions: Vec<(String, usize)>,
+    pub program: Arc<Program>,
 }
 
-struct Program {
+pub struct Program {
     engine: rhai::Engine,
     ast: AST,
     parts: Arc<Parts>,
@@ -60,8 +60,9 @@ impl Script {
             .any(|(known, parameters)| known == name && *parameters == arity)
     }
 
-    /// Run one function. The GIL is released meanwhile; `timeout_ms` is wall-clock time.
-    #[pyo3(signature = (r#fn, *args, variables=None, timeout_ms=20.0))]
+    /// Run one function. The GIL is released meanwhile; `timeout_ms` is wall-clock time, `cpu_ms` what the thread may
+    /// compute of it.
+    #[pyo3(signature = (r#fn, *args, variables=None, timeout_ms=20.0, cpu_ms=None))]
     fn call<'py>(
         &self,
         py: Python<'py>,
@@ -69,20 +70,17 @@ impl Script {
         args: &Bound<'py, PyTuple>,
         variables: Option<&Bound<'py, PyDict>>,
         timeout_ms: f64,
+        cpu_ms: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if !(timeout_ms > 0.0 && timeout_ms <= LONGEST_TIMEOUT_MS) {
-            return Err(PyValueError::new_err(format!(
-                "timeout_ms must be positive and at most a day, not {timeout_ms}"
-            )));
-        }
-        let timeout = Duration::from_secs_f64(timeout_ms / 1e3);
+        let timeout = duration("timeout_ms", timeout_ms)?;
+        let cpu = cpu_ms.map(|cpu_ms| duration("cpu_ms", cpu_ms)).transpose()?;
         let values = self.arguments(r#fn, args).map_err(|fault| fault.into_pyerr(py))?;
         let program = &*self.program;
         let declared = &program.parts.declared;
         let given = declared
             .convert(variables)
             .map_err(|fault| fault.into_pyerr(py))?;
-        let outcome = py.detach(|| program.call(r#fn, values, given, timeout));
+        let outcome = py.detach(|| program.call(r#fn, values, given, timeout, cpu));
         let value = outcome.map_err(|fault| fault.into_pyerr(py))?;
         convert::to_python(py, &value)
     }
@@ -103,9 +101,7 @@ impl Script {
             lists.unwrap_or_default(),
             variables.unwrap_or_default(),
         )?;
-        let program = &*self.program;
-        let run = || lint::run(&program.ast, &program.parts.host_arities, &world);
-        panics::caught(|| stacker::grow(LINT_STACK, run)).map_err(|fault| fault.into_pyerr(py))
+        self.program.lint(&world).map_err(|fault| fault.into_pyerr(py))
     }
 
     fn __repr__(&self) -> String {
@@ -195,26 +191,43 @@ impl Program {
         })
     }
 
-    fn call(
+    pub fn lint(&self, world: &World) -> Result<Vec<Finding>, Fault> {
+        let run = || lint::run(&self.ast, &self.parts.host_arities, world);
+        panics::caught(|| stacker::grow(LINT_STACK, run))
+    }
+
+    pub fn call(
         &self,
         name: &str,
         mut arguments: Vec<Dynamic>,
         mut given: Vec<Dynamic>,
         timeout: Duration,
+        cpu: Option<Duration>,
     ) -> Result<Dynamic, Fault> {
         let limits = &self.parts.limits;
         let outcome = panics::caught(|| {
             on_own_stack(limits, || {
-                let _guard = Guard::enter(limits.budget(timeout), std::mem::take(&mut given));
+                let guard = Guard::enter(limits.budget(timeout, cpu), std::mem::take(&mut given));
                 let options = CallFnOptions::new().eval_ast(false);
                 let arguments = std::mem::take(&mut arguments);
-                self.engine
+                let outcome = self
+                    .engine
                     .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &self.ast, name, arguments)
-                    .map_err(Fault::from)
+                    .map_err(Fault::from);
+                guard.verdict(outcome)
             })
         });
         outcome.map_err(|fault| explain::run_error(fault, &self.ast, name, &self.parts))
     }
+}
+
+fn duration(name: &str, milliseconds: f64) -> PyResult<Duration> {
+    if milliseconds > 0.0 && milliseconds <= LONGEST_TIMEOUT_MS {
+        return Ok(Duration::from_secs_f64(milliseconds / 1e3));
+    }
+    Err(PyValueError::new_err(format!(
+        "{name} must be positive and at most a day, not {milliseconds}"
+    )))
 }
 
 /// Values of the top-level `const`s join `scope`; the source is parsed again with their names known.
@@ -242,8 +255,8 @@ fn with_constants(
         }
     }
     {
-        let _guard = Guard::enter(parts.limits.budget(CONSTANTS_TIMEOUT), Vec::new());
-        engine.run_ast_with_scope(scope, &draft).map_err(Fault::from)?;
+        let guard = Guard::enter(parts.limits.budget(CONSTANTS_TIMEOUT, None), Vec::new());
+        guard.verdict(engine.run_ast_with_scope(scope, &draft).map_err(Fault::from))?;
     }
     for (name, _, value) in scope.iter() {
         if value.is::<FnPtr>() {

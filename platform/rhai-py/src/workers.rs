@@ -77,10 +77,7 @@ impl Workers {
             .iter()
             .map(|record| RecordRef(record.get().snapshot()))
             .collect();
-        WorkersRef {
-            records: Arc::new(records),
-            round_robin: self.round_robin,
-        }
+        WorkersRef::new(records, self.round_robin)
     }
 
     pub fn from_reference<'py>(py: Python<'py>, workers: &WorkersRef) -> PyResult<Bound<'py, Self>> {
@@ -100,16 +97,20 @@ impl Workers {
 }
 
 impl WorkersRef {
+    pub fn new(records: Vec<RecordRef>, round_robin: u64) -> Self {
+        Self {
+            records: Arc::new(records),
+            round_robin,
+        }
+    }
+
     pub fn records(&self) -> &[RecordRef] {
         &self.records
     }
 
     /// A list of these records, at the same count of `round_robin`.
     pub fn with(&self, records: Vec<RecordRef>) -> Self {
-        Self {
-            records: Arc::new(records),
-            round_robin: self.round_robin,
-        }
+        Self::new(records, self.round_robin)
     }
 
     pub fn keep(&self, mut test: impl FnMut(&RecordRef) -> Outcome<bool>) -> Outcome<Self> {

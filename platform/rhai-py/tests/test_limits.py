@@ -78,8 +78,80 @@ def test_deadline_cannot_be_caught_by_the_script() -> None:
         script.call("f", timeout_ms=5)
 
 
+@pytest.mark.parametrize(
+    ("limits", "error"),
+    [
+        ({"operations": 1_000_000_000}, RhaiTimeoutError),
+        ({"operations": 2000}, RhaiLimitError),
+        ({"memory_bytes": 5000}, RhaiLimitError),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "loop { try { g() } catch {} }",
+        "loop { try { [1].map(|x| { g() }); } catch (e) { 1 } }",
+        "try { g() } catch { }",
+        "try { g() } catch { return 5; }",
+        "let r = try_it(); 7",
+    ],
+)
+def test_what_ends_a_call_inside_a_function_cannot_be_caught_around_it(
+    limits: dict[str, int], error: type[Exception], body: str
+) -> None:
+    """Rhai lets a script catch the error of a function, whatever it was inside."""
+    engine = Engine(limits=Limits(**limits))
+    script = engine.compile(
+        "fn g() { let a = []; loop { a.push(1); if a.len() > 200 { let b = a; a = []; } } }"
+        f"fn try_it() {{ try {{ g() }} catch {{ }} }} fn f() {{ {body} }}"
+    )
+    started = time.perf_counter()
+    with pytest.raises(error):
+        script.call("f", timeout_ms=5 if error is RhaiTimeoutError else 10_000)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_what_must_leave_the_process_cannot_be_caught_around_a_function() -> None:
+    def leave() -> None:
+        raise KeyboardInterrupt
+
+    script = Engine(functions={"leave": leave}).compile(
+        "fn g() { leave() } fn f() { for i in 0..5 { try { g() } catch { } } }"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        script.call("f")
+
+
+def test_computing_is_limited_apart_from_the_clock() -> None:
+    """A host function that waits costs no CPU; a loop does."""
+    engine = Engine(limits=Limits(operations=1_000_000_000), functions={"wait": lambda: time.sleep(0.1)})
+    waits, loops = engine.compile("fn f() { wait(); 1 }"), engine.compile("fn f() { loop { } }")
+    assert waits.call("f", timeout_ms=10_000, cpu_ms=20) == 1
+    before = time.thread_time()
+    with pytest.raises(RhaiTimeoutError, match="computed for longer than 20 ms") as caught:
+        loops.call("f", timeout_ms=10_000, cpu_ms=20)
+    assert caught.value.line == 1
+    assert 0.02 <= time.thread_time() - before < 0.05
+
+
+def test_a_call_inside_a_call_has_a_budget_of_its_own() -> None:
+    inner = Engine(limits=Limits(operations=50)).compile("fn f(endless) { while endless { } }")
+
+    def ask(endless: bool) -> bool:
+        try:
+            inner.call("f", endless, timeout_ms=5000, cpu_ms=5000)
+        except RhaiLimitError:
+            return False
+        return True
+
+    script = Engine(functions={"ask": ask}).compile("fn f() { [ask(true), ask(false), ask(true)] }")
+    assert script.call("f") == [False, True, False]
+
+
 @pytest.mark.parametrize("timeout_ms", [0, -1, float("nan"), float("inf")])
 def test_deadline_must_be_a_time(run: Run, timeout_ms: float) -> None:
+    with pytest.raises(ValueError, match="cpu_ms"):
+        Engine().compile("fn f() { 1 }").call("f", cpu_ms=timeout_ms)
     with pytest.raises(ValueError, match="timeout_ms"):
         run("1", timeout_ms=timeout_ms)
 
