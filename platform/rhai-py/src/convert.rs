@@ -166,6 +166,24 @@ fn name_of(key: &Bound<'_, PyAny>) -> Result<ImmutableString, Fault> {
     })
 }
 
+/// Whether it is too deep for Python. Also dropping it recurses, so what is must not leave the stack of its call.
+pub fn is_too_deep(value: &Dynamic) -> bool {
+    is_deeper(value, DEEPEST)
+}
+
+fn is_deeper(value: &Dynamic, levels: usize) -> bool {
+    let deeper = |item: &Dynamic| levels == 0 || is_deeper(item, levels - 1);
+    if let Some(array) = value.read_lock::<Array>() {
+        array.iter().any(deeper)
+    } else if let Some(map) = value.read_lock::<Map>() {
+        map.values().any(deeper)
+    } else if let Some(function) = value.read_lock::<FnPtr>() {
+        function.curry().iter().any(deeper)
+    } else {
+        false
+    }
+}
+
 pub fn to_python<'py>(py: Python<'py>, value: &Dynamic) -> PyResult<Bound<'py, PyAny>> {
     back(py, value, 0)
 }
@@ -245,6 +263,6 @@ fn dict_of<'py>(py: Python<'py>, record: &Snapshot, depth: usize) -> PyResult<Bo
     Ok(dict)
 }
 
-fn too_deep() -> Fault {
+pub fn too_deep() -> Fault {
     Fault::new(Kind::Argument, format!("nested deeper than {DEEPEST} levels"))
 }

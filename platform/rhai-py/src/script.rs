@@ -26,7 +26,7 @@ use crate::{panics, record};
 const CONSTANTS_TIMEOUT: Duration = Duration::from_millis(20);
 
 /// Checking recurses on the syntax tree, which is at most 400 levels deep.
-const LINT_STACK: usize = 4 << 20;
+pub const LINT_STACK: usize = 4 << 20;
 
 const LONGEST_TIMEOUT_MS: f64 = 86_400_000.0;
 
@@ -192,8 +192,12 @@ impl Program {
     }
 
     pub fn lint(&self, world: &World) -> Result<Vec<Finding>, Fault> {
-        let run = || lint::run(&self.ast, &self.parts.host_arities, world);
-        panics::caught(|| stacker::grow(LINT_STACK, run))
+        panics::caught(|| stacker::grow(LINT_STACK, || self.findings(world)))
+    }
+
+    /// On the stack of the caller.
+    pub fn findings(&self, world: &World) -> Result<Vec<Finding>, Fault> {
+        lint::run(&self.ast, &self.parts.host_arities, world)
     }
 
     pub fn call(
@@ -214,7 +218,10 @@ impl Program {
                     .engine
                     .call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &self.ast, name, arguments)
                     .map_err(Fault::from);
-                guard.verdict(outcome)
+                match guard.verdict(outcome) {
+                    Ok(value) if convert::is_too_deep(&value) => Err(convert::too_deep()),
+                    outcome => outcome,
+                }
             })
         });
         outcome.map_err(|fault| explain::run_error(fault, &self.ast, name, &self.parts))
@@ -264,6 +271,9 @@ fn with_constants(
                 Kind::Parse,
                 format!("constant '{name}' is a function; declare it with fn"),
             ));
+        }
+        if convert::is_too_deep(&value) {
+            return Err(convert::too_deep().within(name));
         }
     }
     let ast = parse(engine, scope, source, true)

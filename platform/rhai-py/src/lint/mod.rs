@@ -128,3 +128,75 @@ fn wrong_entry_points(ast: &AST, world: &World) -> Vec<Finding> {
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use super::*;
+    use crate::engine::{Engine, default_aliases};
+    use crate::limits::Limits;
+    use crate::script::{LINT_STACK, Script};
+
+    const AROUND: [(&str, &str); 9] = [
+        ("(", ")"),
+        ("[", "]"),
+        ("if t == 1 { ", " }"),
+        ("w.filter(|x| ", ")"),
+        ("match 1 { _ => ", " }"),
+        ("`${", "}`"),
+        ("#{a: ", "}"),
+        ("try { ", " } catch { 1 }"),
+        ("if t == 1 {} else ", ""),
+    ];
+
+    fn deepest(parts: &Arc<crate::engine::Parts>, around: (&str, &str)) -> Script {
+        let (opening, closing) = around;
+        let nested = |depth: usize| {
+            let inner = if closing.is_empty() { "{ 1 }" } else { "1" };
+            format!(
+                "fn f(t, w) {{ {}{inner}{} }}",
+                opening.repeat(depth),
+                closing.repeat(depth)
+            )
+        };
+        let compile = |depth| Script::compile(parts, &nested(depth)).ok();
+        (1..400).rev().find_map(compile).expect("one of them compiles")
+    }
+
+    fn world() -> World {
+        World::new(
+            BTreeMap::from([("f".to_owned(), vec![None, None])]),
+            BTreeMap::new(),
+            BTreeMap::new(),
+            BTreeMap::new(),
+        )
+        .expect("a world")
+    }
+
+    /// A test runs without optimization, where a frame is several times as large as one of a release.
+    #[test]
+    fn the_deepest_script_fits_half_of_the_stack() {
+        let most = Limits {
+            expr_depth: 128,
+            function_expr_depth: 128,
+            ..Limits::default()
+        };
+        let parts = Engine::new(Some(most), default_aliases(), None, vec![])
+            .expect("an engine")
+            .parts;
+        for around in AROUND {
+            let script = deepest(&parts, around);
+            thread::scope(|scope| {
+                let checked = thread::Builder::new()
+                    .stack_size(LINT_STACK / 2)
+                    .spawn_scoped(scope, || {
+                        script.program.findings(&world()).map(|found| found.len())
+                    });
+                let found = checked.expect("a thread").join().expect("it did not panic");
+                assert!(found.is_ok(), "{around:?}");
+            });
+        }
+    }
+}
