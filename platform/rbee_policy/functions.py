@@ -7,7 +7,7 @@ script cannot tell another tenant, or a worker that is not for it, from one that
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 import rhai_py
@@ -99,34 +99,55 @@ FUNCTIONS: Final[dict[str, Callable[..., object]]] = {
 QUOTA_FUNCTIONS: Final = ("tenant_usage", "tenant_remaining_quota", "tenant_over_quota")
 
 
+# What a hive is told from, in the order in which `_hive_fields` takes it apart.
+_OF_WORKERS: Final = (
+    "hive", "region", "region_is_eu", "tier", "gpu_type",
+    "in_flight", "capacity", "gpu_index", "gpus", "vram_free_mb", "total_vram_mb",
+)  # fmt: skip
+_Row = tuple[Any, ...]
+
+
 def hives_of(workers: Sequence[rhai_py.Record]) -> list[rhai_py.Record]:
     """The hives of those workers, in their order, as far as these workers tell of them."""
-    by_hive: dict[str, list[rhai_py.Record]] = {}
-    for worker in workers:
-        by_hive.setdefault(str(worker.get("hive")), []).append(worker)
-    return [rhai_py.Record("hive", _hive_fields(name, of_it)) for name, of_it in by_hive.items()]
+    by_hive: dict[str, list[_Row]] = {}
+    for row in rhai_py.Workers(workers).rows(*_OF_WORKERS):
+        by_hive.setdefault(str(row[0]), []).append(row)
+    return [rhai_py.Record("hive", _hive_fields(name, rows)) for name, rows in by_hive.items()]
 
 
-def _hive_fields(name: str, workers: list[rhai_py.Record]) -> dict[str, Any]:
-    first = workers[0]
-    in_flight = sum(_integer(worker, "in_flight") for worker in workers)
-    capacity = sum(_integer(worker, "capacity") for worker in workers)
+def _hive_fields(name: str, rows: list[_Row]) -> dict[str, Any]:
+    _, region, region_is_eu, tier, gpu_type, *_ = rows[0]
+    _, _, _, _, _, in_flights, capacities, devices, gpus, free_mb, total_mb = zip(*rows, strict=True)
+    in_flight, capacity = _sum(in_flights), _sum(capacities)
     return {
         "id": name,
         "name": name,
         "status": "ready",
-        "region": first.get("region"),
-        "region_is_eu": first.get("region_is_eu"),
-        "tier": first.get("tier"),
-        "gpu_type": first.get("gpu_type"),
-        "gpus": _sum_of_devices(workers, "gpus"),
-        "workers": len(workers),
+        "region": region,
+        "region_is_eu": region_is_eu,
+        "tier": tier,
+        "gpu_type": gpu_type,
+        "gpus": _sum_once(devices, gpus),
+        "workers": len(rows),
         "in_flight": in_flight,
         "capacity": capacity,
         "load": in_flight / capacity if capacity > 0 else 1.0,
-        "vram_free_mb": _sum_of_devices(workers, "vram_free_mb"),
-        "total_vram_mb": _sum_of_devices(workers, "total_vram_mb"),
+        "vram_free_mb": _sum_once(devices, free_mb),
+        "total_vram_mb": _sum_once(devices, total_mb),
     }
+
+
+def _sum(values: Collection[Any]) -> int:
+    try:
+        total = sum(values)
+    except TypeError:
+        total = None
+    return total if type(total) is int else sum(map(_whole, values))
+
+
+def _sum_once(devices: Sequence[object], values: Sequence[object]) -> int:
+    """Workers that share their first device share all: each device counts once."""
+    return _sum(dict(zip(devices, values, strict=True)).values())
 
 
 def _of_customer(name: str, field: str) -> int | None:
@@ -146,12 +167,15 @@ def _named(name: str) -> list[rhai_py.Record]:
 
 
 def _sum_of_devices(workers: list[rhai_py.Record], field: str) -> int | None:
-    """Workers that share their first device share all: each device counts once."""
-    by_device = {(worker.get("hive"), worker.get("gpu_index")): worker for worker in workers}
-    return sum(_integer(worker, field) for worker in by_device.values()) if by_device else None
+    """As `_sum_once`, also of several hives."""
+    by_device = {(worker.get("hive"), worker.get("gpu_index")): worker.get(field) for worker in workers}
+    return _sum(by_device.values()) if by_device else None
 
 
 def _integer(record: rhai_py.Record, field: str) -> int:
+    return _whole(record.get(field))
+
+
+def _whole(value: object) -> int:
     """A label may have put a text there, which counts nothing."""
-    value = record.get(field)
     return int(value) if isinstance(value, int | float) else 0

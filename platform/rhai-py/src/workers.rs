@@ -6,12 +6,13 @@
 use std::any::TypeId;
 use std::sync::Arc;
 
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySequence};
+use pyo3::types::{PyList, PySequence, PyTuple};
 use rhai::{Dynamic, EvalAltResult, FnPtr, FuncRegistration, ImmutableString, Module, NativeCallContext};
 
 use crate::calls::{ByKey, Caller, Key, type_error};
+use crate::convert;
 use crate::guard;
 use crate::record::{Field, Record, RecordRef};
 use crate::values::NoneValue;
@@ -62,6 +63,21 @@ impl Workers {
 
     fn to_list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, &self.records)
+    }
+
+    /// These fields of each record: a tuple a record. Raises KeyError, naming the nearest field.
+    #[pyo3(signature = (*names))]
+    fn rows<'py>(&self, py: Python<'py>, names: Vec<String>) -> PyResult<Bound<'py, PyList>> {
+        let fields: Vec<Field> = names.into_iter().map(Field::new).collect();
+        let row = |record: &Py<Record>| {
+            let snapshot = record.get().snapshot();
+            let values = fields.iter().map(|field| match field.find(&snapshot) {
+                Some(value) => convert::to_python(py, value),
+                None => Err(PyKeyError::new_err(snapshot.missing(&field.name).message)),
+            });
+            PyTuple::new(py, values.collect::<PyResult<Vec<_>>>()?)
+        };
+        PyList::new(py, self.records.iter().map(row).collect::<PyResult<Vec<_>>>()?)
     }
 
     fn __repr__(&self) -> String {
