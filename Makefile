@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+RHAI_PATH := PATH="$$PATH:$$HOME/.cargo/bin"
 CARGO_PATH := PATH="$(CURDIR)/$(BIN):$$PATH:$$HOME/.cargo/bin"
 PACKAGES := rbee rbee_cli rbee_policy hive_agent inference billing tenants gdpr
 RHAI := $(wildcard platform/rhai-py/src/* platform/rhai-py/src/*/*) platform/rhai-py/Cargo.toml platform/rhai-py/Cargo.lock \
@@ -13,7 +14,8 @@ accept = $(BIN)/python -m rbee_cli.up.binaries && \
 say = sh -c 'if [ -t 1 ]; then printf "\033[1m%s\033[0m\n" "$$0"; else echo "$$0"; fi'
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check test-engines test-faults accept-core accept-policy accept-tenants bench bench-check mini install clean
+.PHONY: help up test check test-engines test-faults test-rhai cover-rhai accept-core accept-policy accept-tenants \
+        bench bench-check bench-rhai mini install clean
 
 ##@ Use
 
@@ -57,6 +59,15 @@ test-faults: $(INSTALLED) ## Kill every process under load, and compare the book
 	@$(BIN)/python -m rbee_cli.up.binaries
 	@RBEE_ACCEPT_SCALE=$${RBEE_ACCEPT_SCALE:-1} $(BIN)/pytest -m faults $(ARGS)
 
+test-rhai: $(INSTALLED) ## The Rust side of rhai-py: format, clippy, unit tests, and the stub against the module
+	@cd platform/rhai-py && $(RHAI_PATH) cargo fmt --check
+	@cd platform/rhai-py && $(RHAI_PATH) cargo clippy --quiet --locked --all-targets -- -D warnings
+	@cd platform/rhai-py && $(RHAI_PATH) cargo test --quiet --locked
+	@$(BIN)/stubtest rhai_py
+
+cover-rhai: $(INSTALLED) ## What the tests of rhai-py reach, of Rust and of Python
+	@$(RHAI_PATH) PYTHON="$(CURDIR)/$(BIN)/python" bash platform/rhai-py/coverage.sh $(ARGS)
+
 accept-core: $(INSTALLED) ## One real task end to end, at full figures
 	@$(call accept,core)
 
@@ -70,6 +81,9 @@ accept-tenants: $(INSTALLED) ## Tenants, limits and fairness, at full figures
 
 bench: $(INSTALLED) ## CPU per request and per token beside LiteLLM and Portkey; kept in bench/results
 	@$(BIN)/python bench/run.py $(ARGS)
+
+bench-rhai: $(INSTALLED) ## Scripts through rhai-py beside Rhai called from Rust directly
+	@$(RHAI_PATH) $(BIN)/python platform/rhai-py/bench/compare.py
 
 bench-check: $(INSTALLED) ## Compare the newest result with the goals
 	@$(BIN)/python bench/check.py

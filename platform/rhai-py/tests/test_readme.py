@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rhai_py import Limits
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 
 def test_examples_run() -> None:

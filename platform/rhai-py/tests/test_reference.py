@@ -7,7 +7,7 @@ import pytest
 import rhai_py
 
 ROOT = Path(__file__).parent.parent
-REFERENCE = (ROOT / "docs" / "reference.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 LINES = [
     line.rsplit(" // ", 1) for block in re.findall(r"```rhai\n(.*?)```", REFERENCE, re.DOTALL) for line in block.splitlines()
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Microseconds per call, measured from Python. Run it on a quiet machine: `python bench.py`."""
+"""Microseconds per call, measured from Python. Run it on a quiet machine: `python bench/calls.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rhai_py import Engine, Limits, Record, Workers, freeze
 
-POLICIES = Path(__file__).parent / "tests" / "policies"
+POLICIES = Path(__file__).parent.parent / "tests" / "policies"
 ROUTE = 'fn route_task(task, workers) { return workers.filter(|w| w.gpu_type == "A100").least_loaded(); }'
 CAPTURE = "fn route_task(task, workers) { workers.filter(|w| w.model == task.model).least_loaded() }"
 
