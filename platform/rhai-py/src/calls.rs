@@ -102,7 +102,7 @@ impl Key {
 impl PartialOrd for Key {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
-            (Self::Number(a), Self::Number(b)) => Some(a.total_cmp(b)),
+            (Self::Number(a), Self::Number(b)) => a.partial_cmp(b),
             (Self::Text(a), Self::Text(b)) => Some(a.cmp(b)),
             (Self::Reversed(a), Self::Reversed(b)) => b.partial_cmp(a),
             _ => None,

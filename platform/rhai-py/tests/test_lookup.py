@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rhai_py import Engine, Record, RhaiRuntimeError, Workers, none
 
@@ -122,6 +122,7 @@ def test_exclude_leaves_the_others(run: Run) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.one_of(st.integers(-9, 9), st.floats(-9, 9)), max_size=30))
+@example([0, -0.0])  # equal, so the first comes first
 def test_sort_by_is_that_of_python(loads: list[float]) -> None:
     records = [Record("worker", {"load": load}) for load in loads]
     script = Engine().compile(
