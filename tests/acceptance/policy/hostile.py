@@ -24,6 +24,7 @@ from rbee_policy.functions import FUNCTIONS, Facts, answer_from
 sys.path.insert(0, str(Path(__file__).parents[3] / "platform" / "rhai-py" / "tests"))
 
 import hostility
+import test_generated  # noqa: F401 - else it is loaded while memory is measured
 
 WORKERS = 1000
 HIVES = 20
