@@ -68,10 +68,12 @@ def test_policies_in_force_are_the_operators_and_each_tenants(redis_url: str) ->
 
 
 @pytest.mark.usefixtures("db")
-def test_what_is_there_before_the_first_activation_cannot_come_back(redis_url: str) -> None:
+def test_before_the_first_activation_there_is_the_default(redis_url: str) -> None:
     tenant = make_tenant()
     policies.save_version(source=ROUTE, tenant_id=tenant.id, actor=TESTER, activate=True)
 
+    assert policies.roll_back(tenant.id, actor=TESTER) is None
+    assert tenant.id not in {version.tenant_id for version in policies.active_policies()}
     with pytest.raises(NotFound):
         policies.roll_back(tenant.id, actor=TESTER)
 
