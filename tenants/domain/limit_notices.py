@@ -1,13 +1,14 @@
-"""What follows when a limit of a day or month is nearly or wholly used up: an audit entry, and what others attach."""
+"""What follows when a limit of a day or month is nearly or wholly used up: an audit entry and a webhook event."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from uuid import UUID
 
 import msgspec
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
+from tenants.domain.outbox import publish
 
 SYSTEM = Actor.system("queen")
 
@@ -26,23 +27,14 @@ class LimitReached(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.level}:{self.owner}"
 
 
-# Called inside the transaction: alerts, webhooks and mail attach here (`apps.py` of who has them).
-listeners: list[Callable[[LimitReached], None]] = []
-
-
 def note_limit_reached(reached: LimitReached) -> None:
+    details = {
+        "limit": reached.limit,
+        "level": reached.level,
+        "percent": reached.percent,
+        "used": reached.used,
+        "allowed": reached.allowed,
+    }
     with tenant_tx(reached.tenant_id):
-        record(
-            "limit.reached",
-            actor=SYSTEM,
-            object_ref=reached.object_ref,
-            details={
-                "limit": reached.limit,
-                "level": reached.level,
-                "percent": reached.percent,
-                "used": reached.used,
-                "allowed": reached.allowed,
-            },
-        )
-        for listener in listeners:
-            listener(reached)
+        record("limit.reached", actor=SYSTEM, object_ref=reached.object_ref, details=details)
+        publish("limit.reached", UUID(reached.tenant_id), {**details, "object": reached.object_ref})

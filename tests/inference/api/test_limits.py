@@ -11,6 +11,7 @@ import redis
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx
 from tenants.domain.limits import set_limits
+from tenants.models import WebhookEvent
 from tests.factories.tenants import TESTER, make_key, make_project, make_tenant
 from tests.inference.api.conftest import Colony
 from tests.inference.api.test_answers import error
@@ -111,6 +112,13 @@ def test_a_soft_limit_warns_and_each_threshold_is_noted_once(
     business.wait_for(lambda: len(noted()) == 3)
     time.sleep(0.2)
     assert noted() == [50, 80, 100]
+    with colony_tx("tests"):
+        told = WebhookEvent.objects.filter(type="limit.reached", tenant_id=customer["tenant"].id)
+        assert sorted((event.data["percent"], event.data["allowed"]) for event in told) == [
+            (50, 4),
+            (80, 4),
+            (100, 4),
+        ]
 
 
 def test_a_failure_costs_nothing_of_a_quantity(business: Colony, customer: dict[str, Any]) -> None:

@@ -23,7 +23,7 @@ PUBLISHED = re.compile(r"\b(?:publish|make_event)\(\s*\"([a-z_.]+)\"")
 
 # In the catalogue before the part that they tell of is built. Whoever publishes one takes it out of here.
 AWAITED = {
-    "key.expiring", "key.rotated", "limit.reached", "member.changed", "member.invited",
+    "key.expiring", "key.rotated", "member.changed", "member.invited",
     "member.joined", "member.removed", "tenant.deleted", "tenant.resumed", "tenant.suspended",
 }  # fmt: skip
 
