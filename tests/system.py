@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -92,7 +93,8 @@ class System:
         """SIGKILL of the supervisor and everything below it, as a power cut would."""
         assert self.process is not None
         for victim in [psutil.Process(self.process.pid), *self.children()]:
-            victim.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # what ended when its agent did
+                victim.kill()
         self.process.wait(10)
 
     def children(self, *words: str) -> list[psutil.Process]:
