@@ -1,16 +1,14 @@
-from collections.abc import AsyncIterator
+import asyncio
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection
+from pytest_django import DjangoDbBlocker
 
 from gdpr.scope import colony_tx
 from gdpr.threads import in_thread
+from tests.conftest import close_connections
 
-
-@pytest.fixture(autouse=True)
-async def closed_in_the_end(committed_db: None) -> AsyncIterator[None]:
-    yield
-    await in_thread(connections.close_all)()
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 async def test_connection_that_broke_is_replaced() -> None:
@@ -43,3 +41,29 @@ def break_connection() -> None:
     """As a server that went away leaves it."""
     answer()
     connection.connection.close()
+
+
+def linger() -> None:
+    with colony_tx("tests"), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.3)")
+
+
+async def test_query_whose_caller_gave_up_leaves_no_transaction_to_later_tests(
+    django_db_blocker: DjangoDbBlocker,
+) -> None:
+    waiting = asyncio.create_task(in_thread(linger)())
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    await asyncio.to_thread(close_connections)  # as at the end of a test
+    with django_db_blocker.block():
+        await asyncio.sleep(0.4)
+
+    assert not await in_thread(is_in_transaction)()
+
+
+def is_in_transaction() -> bool:
+    connection.ensure_connection()
+    return not connection.get_autocommit()

@@ -19,12 +19,10 @@ import httpx
 import pytest
 import redis
 import uvicorn
-from asgiref.sync import SyncToAsync
 from channels.routing import ProtocolTypeRouter
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from gdpr.scope import colony_tx
@@ -36,6 +34,7 @@ from inference.domain.hives import remove_hive
 from inference.domain.policy_source import DEFAULT_FILE
 from inference.models import Hive, Model, PolicyVersion
 from rbee.front import Front, Lifespan, refuse_websocket
+from tests.conftest import close_connections
 from tests.factories.inference import make_hive, make_model, make_token
 from tests.factories.tenants import TESTER, make_key, make_plan, make_project, make_tenant
 from tests.inference.api.hive import SmallHive
@@ -195,7 +194,7 @@ def chat(content: str, **fields: Any) -> dict[str, Any]:
 def _database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     with django_db_blocker.unblock():
         yield
-        connections["default"].close()
+        close_connections()
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +215,6 @@ def _business(
 def home(_home: Colony) -> Iterator[Colony]:
     yield _home
     _home.tidy()
-    _no_transaction_is_left_open()
 
 
 @pytest.fixture
@@ -224,13 +222,6 @@ def business(_business: Colony) -> Iterator[Colony]:
     _business.key = _business.key_of()
     yield _business
     _business.tidy()
-    _no_transaction_is_left_open()
-
-
-def _no_transaction_is_left_open() -> None:
-    """In the thread that the queens of this process share: it would hide all that they write, and lock it."""
-    is_open = SyncToAsync.single_thread_executor.submit(lambda: connections["default"].in_atomic_block)
-    assert not is_open.result(10)
 
 
 @contextmanager
