@@ -11,10 +11,17 @@ from inference.rest.status import Status
 from inference.rest.usage import Usage
 from tenants.api.base import AlwaysJSON
 from tenants.api.permissions import CanManage
+from tenants.rules import Capability
 
-schema = SpectacularAPIView.as_view(
-    permission_classes=[CanManage], content_negotiation_class=AlwaysJSON, renderer_classes=[JSONRenderer]
-)
+
+class Schema(SpectacularAPIView):
+    permission_classes = [CanManage]
+    content_negotiation_class = AlwaysJSON
+    renderer_classes = [JSONRenderer]
+    capabilities = {"GET": Capability.TENANT_READ}
+
+
+schema = Schema.as_view()
 
 management: list[URLPattern | URLResolver] = [
     path("status", Status.as_view()),

@@ -2,7 +2,10 @@ from celery import shared_task
 
 from tenants.domain import deliveries
 from tenants.domain.courier import courier
+from tenants.domain.invitations import MAIL
+from tenants.domain.invitations import mail_invitations as mail
 from tenants.domain.outbox import DELIVER
+from tenants.domain.tenant_life import close_deleted_tenants as close
 
 
 @shared_task(name=DELIVER)  # type: ignore[untyped-decorator]
@@ -15,3 +18,14 @@ def deliver_webhooks() -> None:
 def sweep_webhooks() -> None:
     deliveries.give_up_overdue()
     deliveries.forget_old()
+
+
+@shared_task(name=MAIL)  # type: ignore[untyped-decorator]
+def mail_invitations() -> None:
+    """Asked for by whoever invites, and by beat: for hints that were lost, and for servers that were away."""
+    mail()
+
+
+@shared_task(name="tenants.close_deleted_tenants")  # type: ignore[untyped-decorator]
+def close_deleted_tenants() -> None:
+    close()

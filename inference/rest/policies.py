@@ -14,6 +14,7 @@ from inference.rest.fields import NewPolicy, PolicyOut, PolicyQuery, PolicyWithS
 from tenants.api.base import ManagementView, list_response, page_of
 from tenants.api.permissions import is_operator
 from tenants.api.tenancy import find_tenant, scope_of
+from tenants.rules import Capability
 
 
 class PolicyView(ManagementView):
@@ -34,6 +35,8 @@ class PolicyView(ManagementView):
 
 
 class Policies(PolicyView):
+    capabilities = {"GET": Capability.POLICIES_READ, "POST": Capability.POLICIES_WRITE}
+
     @extend_schema(operation_id="list_policies", parameters=[PolicyQuery], responses=PolicyOut(many=True))
     def get(self, request: Request) -> Response:
         query = self.read_query(PolicyQuery)
@@ -56,6 +59,8 @@ class Policies(PolicyView):
 
 
 class OnePolicy(PolicyView):
+    capabilities = {"GET": Capability.POLICIES_READ}
+
     @extend_schema(operation_id="get_policy", responses=PolicyWithSource)
     def get(self, request: Request, version_id: UUID) -> Response:
         with scope_of(self.caller, "a policy"):
@@ -63,6 +68,8 @@ class OnePolicy(PolicyView):
 
 
 class ActivatePolicy(PolicyView):
+    capabilities = {"POST": Capability.POLICIES_WRITE}
+
     @extend_schema(operation_id="activate_policy", request=None, responses=PolicyWithSource)
     def post(self, request: Request, version_id: UUID) -> Response:
         with scope_of(self.caller, "a policy"):
@@ -71,6 +78,8 @@ class ActivatePolicy(PolicyView):
 
 
 class RollBackPolicy(PolicyView):
+    capabilities = {"POST": Capability.POLICIES_WRITE}
+
     @extend_schema(operation_id="roll_back_policy", request=RollBack, responses=PolicyWithSource)
     def post(self, request: Request) -> Response:
         """Puts the version in force that was before the active one."""

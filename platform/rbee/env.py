@@ -17,9 +17,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import platformdirs
 from django.core.exceptions import ImproperlyConfigured
@@ -27,6 +28,7 @@ from django.core.exceptions import ImproperlyConfigured
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 SECRET_BYTES = 32
+SMTP_TLS = ("starttls", "tls", "none")
 HIVE_SIDE_HOST = "queen"  # in a URL for hives: the host by which the hive reached the queen
 
 # Read by the `rbee` command, a hive, the acceptance tests and the benchmark, which may share our environment.
@@ -65,6 +67,9 @@ class Env:
     outbound_ports: tuple[tuple[int, int], ...]
     outbound_proxy: str
     queue_timeout_s: int
+    signup: str
+    smtp_url: str
+    email_from: str
 
     @property
     def is_business(self) -> bool:
@@ -96,6 +101,11 @@ def read_env(environ: Mapping[str, str]) -> Env:
     }
     values["hive_redis_url"] = values["hive_redis_url"] or _as_hives_see(values["redis_url"])
     values["celery_broker_url"] = values["celery_broker_url"] or values["redis_url"]
+    values["signup"] = values["signup"] or ("invitation" if values["mode"] == "business" else "closed")
+    if values["signup"] == "open" and not values["smtp_url"]:
+        raise ImproperlyConfigured(
+            "RBEE_SIGNUP=open confirms addresses by e-mail: name a server by RBEE_SMTP_URL"
+        )
     values["public_url"] = values["public_url"] or f"http://{_url_host(values['host'])}:{values['port']}"
     return Env(**values)
 
@@ -168,6 +178,20 @@ def _url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def _smtp_url(text: str) -> str:
+    url = _url("smtp")(text)
+    if url and parse_qs(urlsplit(url).query).get("tls", ["starttls"])[0] not in SMTP_TLS:
+        raise ValueError
+    return url
+
+
+def _email_from(text: str) -> str:
+    _, address = parseaddr(text)
+    if "@" not in address or not text.isprintable():
+        raise ValueError
+    return text
 
 
 def _database_url(text: str) -> str:
@@ -311,4 +335,10 @@ VARIABLES: dict[str, Variable] = {
     "RBEE_OUTBOUND_PROXY": Variable(
         _url("http"), "the URL of a proxy that knows CONNECT, such as http://proxy:3128", is_secret=True
     ),
+    # Left out: invitation in business mode, closed at home.
+    "RBEE_SIGNUP": Variable(_choice("", "closed", "invitation", "open"), "closed, invitation or open"),
+    "RBEE_SMTP_URL": Variable(
+        _smtp_url, "a URL such as smtp://user:password@host:587?tls=starttls (or tls, none)", is_secret=True
+    ),
+    "RBEE_EMAIL_FROM": Variable(_email_from, "an address such as rbee@example.org", "rbee@localhost"),
 }

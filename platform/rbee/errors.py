@@ -20,7 +20,7 @@ from billing.domain.prices import PriceRefused
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
 from tenants.domain.keys import KeyRefused
-from tenants.domain.tenancy import TenantRefused, TenantTaken
+from tenants.domain.tenancy import StateRefused, TenantRefused, TenantTaken
 
 JSON = "application/json"
 INVALID, PERMISSION, CONFLICT = "invalid_request_error", "permission_error", "conflict_error"
@@ -51,6 +51,8 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Respons
         return ErrorResponse(400, INVALID, "invalid_value", str(error))
     if isinstance(error, TenantTaken):
         return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field)
+    if isinstance(error, StateRefused):
+        return ErrorResponse(409, CONFLICT, "state_conflict", str(error), error.field)
     if isinstance(error, TenantRefused):
         return ErrorResponse(400, INVALID, "invalid_value", str(error), error.field)
     if isinstance(error, Http404 | exceptions.NotFound):
@@ -75,6 +77,15 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _plain(403, PERMISSION, "permission_denied", "This is not yours to do.")
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return _plain(
+        403,
+        PERMISSION,
+        "csrf_failed",
+        "Send the cookie rbee_csrf back as the header X-CSRFToken, from our own pages.",
+    )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

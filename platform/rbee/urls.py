@@ -1,6 +1,10 @@
 from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = [path("", include("inference.urls"))]
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("inference.urls")),
+    path("accounts/", include("allauth.urls")),
+    path("_allauth/", include("allauth.headless.urls")),
+]
 
 handler400 = "rbee.errors.bad_request"
 handler403 = "rbee.errors.permission_denied"

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import msgspec
 from django.db.models import Model, QuerySet
 from rest_framework import serializers
-from rest_framework.exceptions import NotAuthenticated, ParseError, PermissionDenied, ValidationError
+from rest_framework.exceptions import ParseError, PermissionDenied, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -19,8 +20,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from gdpr.domain.audit import Actor
-from tenants.api.permissions import CanManage, caller_of
-from tenants.domain.authentication import Caller
+from tenants.api.permissions import CanManage, caller_of, user_of
+from tenants.domain.authentication import Caller, Person
+from tenants.domain.impersonation import actor_of
+from tenants.domain.rights import may
+from tenants.models import User
+from tenants.rules import Capability
 
 PAGE_DEFAULT = 100
 PAGE_MAX = 1000
@@ -55,16 +60,8 @@ class ManagementView(APIView):
     parser_classes = [AnyJSONParser]
     content_negotiation_class = AlwaysJSON
     permission_classes = [CanManage]
-
-    def permission_denied(
-        self, request: Request, message: str | None = None, code: str | None = None
-    ) -> NoReturn:
-        if caller_of(request) is None:
-            raise NotAuthenticated(
-                "Send a key with the scope manage, as Authorization: Bearer KEY. In home mode programs on the queen's"
-                " machine need none."
-            )
-        raise PermissionDenied(message)
+    # By method; a tuple holds alternatives. What is not here is closed.
+    capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
 
     @property
     def caller(self) -> Caller:
@@ -73,8 +70,24 @@ class ManagementView(APIView):
         return caller
 
     @property
+    def user(self) -> User:
+        user = user_of(self.request)
+        assert user is not None, "permissions let nobody pass who is not logged in"
+        return user
+
+    @property
     def actor(self) -> Actor:
-        return Actor.keyless() if self.caller.is_keyless else Actor.key(self.caller.kid)
+        caller = caller_of(self.request)
+        if caller is None:
+            return Actor.user(self.user.id)
+        if isinstance(caller, Person):
+            return actor_of(caller) if caller.impersonation_id else Actor.user(self.user.id)
+        return Actor.keyless() if caller.is_keyless else Actor.key(caller.kid)
+
+    def require(self, *wanted: Capability) -> None:
+        """Beyond what the method takes, for what a body asks. Raises PermissionDenied."""
+        if not may(self.caller, *wanted):
+            raise PermissionDenied("Only the operator of this colony may do this.")
 
     def read_body(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Raises ValidationError, also for a field that nobody knows: a mistyped one would be lost silently."""
