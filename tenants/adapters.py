@@ -37,7 +37,7 @@ class Site:
         self.domain = urlsplit(settings.RBEE.public_url).netloc
 
 
-class AccountAdapter(DefaultAccountAdapter):
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Whoever is invited makes their account by accepting."""
         return settings.RBEE.signup == "open"
@@ -64,7 +64,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return f"[rbee] {subject}"
 
 
-class MFAAdapter(DefaultMFAAdapter):
+class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Seeds of second factors are sealed."""
 
     def encrypt(self, text: str) -> str:
@@ -74,7 +74,7 @@ class MFAAdapter(DefaultMFAAdapter):
         return unseal(encrypted_text.encode(), MFA_LABEL)
 
 
-class SocialAccountAdapter(DefaultSocialAccountAdapter):
+class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     """Providers are the tenants' own; their name in URLs is the tenant's slug."""
 
     def list_apps(

@@ -1,7 +1,10 @@
 from django.urls import URLPattern, URLResolver, include, path
 
+from tenants.views import Invited
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("inference.urls")),
+    path("accounts/invitation/<str:token>/", Invited.as_view(), name="invitation"),
     path("accounts/", include("allauth.urls")),
     path("_allauth/", include("allauth.headless.urls")),
 ]

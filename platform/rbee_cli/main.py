@@ -21,12 +21,16 @@ from rbee_cli.commands import (
     key,
     limit,
     login,
+    member,
     model,
+    plan,
     policy,
+    project,
     status,
     tenant,
     up,
     usage,
+    user,
     webhook,
 )
 from rbee_cli.errors import CliError, UsageError
@@ -64,6 +68,10 @@ app.add_typer(limit.app, name="limit")
 app.add_typer(policy.app, name="policy")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(webhook.app, name="webhook")
+app.add_typer(project.app, name="project")
+app.add_typer(member.app, name="member")
+app.add_typer(plan.app, name="plan")
+app.add_typer(user.app, name="user")
 app.command(epilog=usage.EPILOG)(usage.usage)
 
 

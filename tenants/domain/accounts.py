@@ -22,7 +22,7 @@ def find_user(email: str) -> User | None:
 
 
 def has_verified(user: User, email: str) -> bool:
-    return EmailAddress.objects.filter(user=user, email=email, verified=True).exists()
+    return bool(EmailAddress.objects.filter(user=user, email=email, verified=True).exists())
 
 
 def create_account(*, email: str, name: str, password: str, actor: Actor) -> User:

@@ -123,6 +123,12 @@ def accept(token: str, *, user: User | None, name: str = "", password: str = "")
     return member
 
 
+def open_invitation(token: str) -> Invitation | None:
+    """With its tenant; None for a token that nobody can accept."""
+    found = _find(token)
+    return found if found and _is_open(found) and found.tenant.status == TenantStatus.ACTIVE else None
+
+
 def mail_invitations() -> int:
     """Those that were not mailed yet. Returns how many were. One that cannot be sent stays for the next time."""
     if not settings.RBEE.smtp_url:
@@ -196,7 +202,7 @@ def _find(token: str) -> Invitation | None:
     except ValueError:
         return None
     with colony_tx("find an invitation by its token"):
-        invitation = Invitation.objects.filter(id=invitation_id).first()
+        invitation = Invitation.objects.select_related("tenant").filter(id=invitation_id).first()
     if invitation is None or not token.startswith(PREFIX):
         return None
     return invitation if hmac.compare_digest(_mac(invitation).encode(), mac.encode()) else None

@@ -1,20 +1,21 @@
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from rbee_cli.arguments import ApiKey, AsJson, QueenUrl
+from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, changes, confirm, names
 
 app = typer.Typer(help="Customers of this colony.", no_args_is_help=True)
 
 COLUMNS = {"slug": "TENANT", "name": "NAME", "plan": "PLAN", "region": "REGION", "status": "STATUS"}
+Slug = Annotated[str, typer.Argument(help="Its TENANT column in `rbee tenant list`.")]
 
 
 @app.command(epilog="Example:  rbee tenant create acme --plan pro --region EU")
 def create(
     tenant: Annotated[str, typer.Argument(help="Short name: letters, digits, hyphens.")],
-    plan: Annotated[str, typer.Option(help="free, pro or enterprise.")] = "free",
+    plan: Annotated[str, typer.Option(help="One of `rbee plan list`.")] = "free",
     name: Annotated[str, typer.Option(help="The name in full.", show_default="the short name")] = "",
     region: Annotated[str, typer.Option(help="Only hives of this region serve it.")] = "",
     as_json: AsJson = False,
@@ -41,3 +42,197 @@ def list_tenants(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: A
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         rows = queen.rows("/api/v1/tenants")
     Output(as_json=as_json).table(rows, COLUMNS, empty="no tenant yet: `rbee tenant create NAME`")
+
+
+@app.command(epilog="Example:  rbee tenant show acme")
+def show(tenant: Slug, as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None) -> None:
+    """Show one customer: its plan, what it has in place of the plan's, and its state."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        found = queen.get(f"/api/v1/tenants/{tenant}")
+    Output(as_json=as_json).fields(found)
+
+
+UPDATE_EPILOG = """Examples:
+
+  rbee tenant update acme --plan enterprise
+
+  rbee tenant update acme --set requests_per_minute=600 --unset tokens_per_day
+
+  rbee tenant update acme --model 'llama-*' --gpu H100
+
+  rbee tenant update acme --unset allowed_models          what its plan allows
+"""
+
+
+@app.command(epilog=UPDATE_EPILOG)
+def update(
+    tenant: Slug,
+    plan: Annotated[str, typer.Option(help="One of `rbee plan list`.")] = "",
+    name: Annotated[str, typer.Option(help="The name in full.")] = "",
+    region: Annotated[str, typer.Option(help="Only hives of this region serve it.")] = "",
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A limit in place of the plan's, like tokens_per_day=1000."),
+    ] = None,
+    unset: Annotated[list[str] | None, typer.Option("--unset", help="What goes back to the plan's.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model that it may use; * stands for anything.")
+    ] = None,
+    gpu: Annotated[list[str] | None, typer.Option(help="A GPU class that may serve it, like H100.")] = None,
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Change a customer. Queens go by it within a second."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    body = changes({"plan": plan, "name": name, "region": region}, setting, unset, model, gpu)
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        changed = queen.patch(f"/api/v1/tenants/{tenant}", body)
+    Output(as_json=as_json).result(changed, f"{tenant} has changed: {names(body)}")
+
+
+@app.command(epilog="Example:  rbee tenant suspend acme --yes")
+def suspend(
+    tenant: Slug,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Refuse a customer's keys within a second. Its people can still look; nothing is deleted."""
+    confirm(f"Suspend {tenant}? All of its keys are refused at once.", yes=yes, as_json=as_json)
+    _act(tenant, "suspend", f"{tenant} is suspended", as_json, queen_url, api_key)
+
+
+@app.command(epilog="Example:  rbee tenant resume acme")
+def resume(tenant: Slug, as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None) -> None:
+    """Take a suspension back."""
+    _act(tenant, "resume", f"{tenant} is active", as_json, queen_url, api_key)
+
+
+@app.command(epilog="Example:  rbee tenant delete acme --grace-days 7 --yes")
+def delete(
+    tenant: Slug,
+    grace_days: Annotated[int, typer.Option(min=0, max=365, help="How long it can be restored.")] = 30,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Delete a customer. Its keys are refused at once; until the time of grace is over it can be restored."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    confirm(f"Delete {tenant}? All of its keys are refused at once.", yes=yes, as_json=as_json)
+    body = {"confirm": tenant, "grace_days": grace_days}
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        deleted = queen.delete(f"/api/v1/tenants/{tenant}", body)
+    said = f"{tenant} is closed in {grace_days} days; `rbee tenant restore {tenant}` takes it back until then"
+    Output(as_json=as_json).result(deleted, said)
+
+
+@app.command(epilog="Example:  rbee tenant restore acme")
+def restore(
+    tenant: Slug, as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None
+) -> None:
+    """Take a deletion back, within its time of grace."""
+    _act(tenant, "restore", f"{tenant} is back", as_json, queen_url, api_key)
+
+
+SSO_EPILOG = """Examples:
+
+  rbee tenant sso acme                                   show it
+
+  rbee tenant sso acme --issuer https://login.acme.com --client-id rbee --domain acme.com < secret.txt
+
+  rbee tenant sso acme --remove --yes
+"""
+
+
+@app.command(epilog=SSO_EPILOG)
+def sso(
+    tenant: Slug,
+    issuer: Annotated[str, typer.Option(help="URL of the OpenID Connect provider.")] = "",
+    client_id: Annotated[str, typer.Option(help="What the provider calls rbee.")] = "",
+    domain: Annotated[
+        list[str] | None, typer.Option(help="A domain of e-mail that you know to be the tenant's.")
+    ] = None,
+    role: Annotated[str, typer.Option(help="Role of those it brings.")] = "viewer",
+    remove: Annotated[bool, typer.Option("--remove", help="Nobody logs in by it any more.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Show or set where a customer's people log in. The client's secret is read from standard input."""
+    from rbee_cli.arguments import secret_from_input
+    from rbee_cli.client import QueenClient
+    from rbee_cli.errors import UsageError
+    from rbee_cli.output import Output
+
+    path, output = f"/api/v1/tenants/{tenant}/sso", Output(as_json=as_json)
+    if remove:
+        confirm(f"Let nobody log in to {tenant} by its provider?", yes=yes, as_json=as_json)
+    if issuer and not (client_id and domain):
+        raise UsageError("--issuer needs --client-id and --domain")
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        if remove:
+            output.result(queen.delete(path), f"the provider of {tenant} is removed")
+        elif issuer:
+            body = {
+                "issuer": issuer,
+                "client_id": client_id,
+                "client_secret": secret_from_input("Secret of the client"),
+                "domains": domain or [],
+                "default_role": role,
+            }
+            output.fields(queen.put(path, body))
+        else:
+            output.fields(queen.get(path))
+
+
+IMPERSONATE_EPILOG = """Examples:
+
+  rbee tenant impersonate acme --reason "ticket 4711: no usage shown"
+
+  rbee tenant impersonate acme --reason "ticket 4711" --write --minutes 30 --yes
+"""
+
+
+@app.command(epilog=IMPERSONATE_EPILOG)
+def impersonate(
+    tenant: Slug,
+    reason: Annotated[str, typer.Option(help="Why; the customer reads it.")],
+    minutes: Annotated[int, typer.Option(min=1, max=60, help="For how long.")] = 15,
+    write: Annotated[bool, typer.Option("--write", help="Change things too.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Print a token that acts in a customer's place. The customer sees it, and each request is in its audit log."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    if write:
+        confirm(f"Change things of {tenant} in its place?", yes=yes, as_json=as_json)
+    body: dict[str, Any] = {"reason": reason, "minutes": minutes, "write": write}
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        visit = queen.post(f"/api/v1/tenants/{tenant}/impersonations", body)
+    Output(as_json=as_json).result(visit, visit["token"])
+
+
+def _act(
+    tenant: str, action: str, said: str, as_json: bool, queen_url: str | None, api_key: str | None
+) -> None:
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        answer = queen.post(f"/api/v1/tenants/{tenant}/{action}", {})
+    Output(as_json=as_json).result(answer, said)
