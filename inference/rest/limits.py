@@ -19,6 +19,7 @@ from tenants.api.tenancy import find_tenant, scope_of
 from tenants.domain.limit_shape import RATES, LevelLimits, LimitsRefused, read_limits
 from tenants.domain.limits import limits_of_target, set_limits
 from tenants.models import Project
+from tenants.rules import Capability
 
 NOTHING: Mapping[str, Any] = {**dict.fromkeys(RATES), "quantities": None, "spend_micros": None, "soft": False}
 
@@ -58,6 +59,8 @@ class LimitsFields(serializers.Serializer[Any]):
 
 
 class Limits(ManagementView):
+    capabilities = {"GET": Capability.LIMITS_READ}
+
     @extend_schema(operation_id="list_limits", responses=LimitOut(many=True))
     def get(self, request: Request) -> Response:
         """What applies to the caller's key, and how much of it is used."""
@@ -65,6 +68,12 @@ class Limits(ManagementView):
 
 
 class OneTarget(ManagementView):
+    capabilities = {
+        "GET": Capability.LIMITS_READ,
+        "PUT": Capability.LIMITS_WRITE,
+        "PATCH": Capability.LIMITS_WRITE,
+    }
+
     @extend_schema(operation_id="get_limits", responses=LimitsFields)
     def get(self, request: Request, kind: str, name: str) -> Response:
         with scope_of(self.caller, "limits"):
