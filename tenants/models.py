@@ -70,14 +70,14 @@ class Plan(models.Model):
     tokens_per_minute = models.PositiveIntegerField(null=True)
     tokens_per_day = models.PositiveBigIntegerField(null=True)
     concurrent_tasks = models.PositiveIntegerField(null=True)
-    quantities = models.JSONField(default=dict)  # unit: {day, month}, of every tenant on this plan
+    limits = models.JSONField(default=dict)  # the others, as a tenant's
     allowed_models = ArrayField(models.CharField(max_length=128), default=list)  # globs; empty: all
     gpu_classes = ArrayField(models.CharField(max_length=50), default=list)  # gpu_type; empty: all
     region = models.CharField(max_length=50, blank=True)  # where a tenant names none itself
 
     class Privacy:
         none = ("id", "slug", "name", "tier", "requests_per_minute", "tokens_per_minute", "tokens_per_day",
-                "concurrent_tasks", "quantities", "allowed_models", "gpu_classes", "region")  # fmt: skip
+                "concurrent_tasks", "limits", "allowed_models", "gpu_classes", "region")  # fmt: skip
 
     def __str__(self) -> str:
         return self.slug

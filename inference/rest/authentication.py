@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from allauth.headless.internal.sessionkit import authenticate_by_x_session_token
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
@@ -9,13 +10,15 @@ from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotFound
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from inference.api.local import Headers, is_local
 from tenants.domain import impersonation
 from tenants.domain.authentication import Caller, Person, find_caller, find_home_caller, find_memberships
+from tenants.domain.rights import may
 from tenants.models import User
-from tenants.rules import TENANT_HEADER
+from tenants.rules import TENANT_HEADER, Capability
 
 Found = tuple[Caller | User, Caller | None]
 
@@ -54,7 +57,11 @@ class ManagementAuthentication(BaseAuthentication):
                 return None
             # A browser sends its cookie along with whatever any page asks for.
             SessionAuthentication().enforce_csrf(request)
-        return user, _person_in_tenant(user, request.headers.get(TENANT_HEADER, ""))
+        person = _person_in_tenant(user, request.headers.get(TENANT_HEADER, ""))
+        if person is not None:
+            needed = Capability.COLONY_READ if request.method in SAFE_METHODS else Capability.COLONY_WRITE
+            person = msgspec.structs.replace(person, sees_colony=may(person, needed))
+        return user, person
 
     def _visitor(self, request: Request, token: str) -> Found:
         visitor = impersonation.find_impersonator(token)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
@@ -13,11 +12,12 @@ from rest_framework.response import Response
 
 from inference.domain.limit_report import report
 from tenants.api.base import ManagementView, list_response
+from tenants.api.fields import LimitsFields
 from tenants.api.keys import find_key
 from tenants.api.permissions import is_operator
 from tenants.api.tenancy import find_tenant, scope_of
 from tenants.domain.limit_shape import RATES, LevelLimits, LimitsRefused, read_limits
-from tenants.domain.limits import limits_of_target, set_limits
+from tenants.domain.limits import limits_of_target, set_limits, shown_limits
 from tenants.models import Project
 from tenants.rules import Capability
 
@@ -35,27 +35,6 @@ class LimitOut(serializers.Serializer[Any]):
     remaining = serializers.IntegerField()
     resets_in_s = serializers.IntegerField()
     soft = serializers.BooleanField()
-
-
-class PerPeriodFields(serializers.Serializer[Any]):
-    day = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-    month = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-
-
-class LimitsFields(serializers.Serializer[Any]):
-    """For the schema: `tenants.domain.limit_shape` checks."""
-
-    requests_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-    tokens_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-    concurrent_tasks = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-    quantities = serializers.DictField(
-        child=PerPeriodFields(),
-        required=False,
-        allow_null=True,
-        help_text="By unit: requests, tokens, images, audio_seconds, video_seconds, gpu_seconds",
-    )
-    spend_micros = PerPeriodFields(required=False, allow_null=True)
-    soft = serializers.BooleanField(required=False, help_text="Warn, and refuse nobody")
 
 
 class Limits(ManagementView):
@@ -117,12 +96,4 @@ def _project(project_id: str) -> Project:
 
 
 def _shown(kind: str, limits: LevelLimits) -> dict[str, Any]:
-    shown = {
-        **dict.fromkeys(RATES),
-        "quantities": {},
-        "spend_micros": {},
-        "soft": False,
-        **msgspec.to_builtins(limits),
-    }
-    shown.pop("version", None)
-    return {"object": "limits", "level": kind, **shown}
+    return {"object": "limits", "level": kind, **shown_limits(limits)}

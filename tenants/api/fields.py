@@ -6,9 +6,6 @@ from typing import Any
 
 from rest_framework import serializers
 
-UNITS_MAX = 32
-QUANTITY_MAX = 2**53 - 1
-
 
 class Slug(serializers.RegexField):
     def __init__(self, **options: Any) -> None:
@@ -37,24 +34,22 @@ class GpuClasses(serializers.ListField):
         super().__init__(child=serializers.CharField(max_length=50), max_length=64, **options)
 
 
-class Quantities(serializers.JSONField):
-    """`{"tokens": {"day": 1000000, "month": null}}`"""
+class PerPeriodFields(serializers.Serializer[Any]):
+    day = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    month = serializers.IntegerField(required=False, allow_null=True, min_value=0)
 
-    def to_internal_value(self, data: Any) -> dict[str, dict[str, int | None]]:
-        if not isinstance(data, dict) or len(data) > UNITS_MAX:
-            raise serializers.ValidationError('This takes an object such as {"images": {"day": 100}}.')
-        return {self._unit(unit): self._periods(unit, limits) for unit, limits in data.items()}
 
-    def _unit(self, unit: Any) -> str:
-        if not isinstance(unit, str) or not unit.isidentifier() or len(unit) > 50:
-            raise serializers.ValidationError(f"{unit!r} is no unit.")
-        return unit
+class LimitsFields(serializers.Serializer[Any]):
+    """For the schema: `tenants.domain.limit_shape` checks."""
 
-    def _periods(self, unit: str, limits: Any) -> dict[str, int | None]:
-        if not isinstance(limits, dict) or not {"day", "month"}.issuperset(limits):
-            raise serializers.ValidationError(f"{unit} takes day and month.")
-        for limit in limits.values():
-            is_number = isinstance(limit, int) and not isinstance(limit, bool)
-            if limit is not None and (not is_number or not 0 <= limit <= QUANTITY_MAX):
-                raise serializers.ValidationError(f"A limit of {unit} is a number from 0, or null.")
-        return limits
+    requests_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    tokens_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    concurrent_tasks = serializers.IntegerField(required=False, allow_null=True, min_value=0)
+    quantities = serializers.DictField(
+        child=PerPeriodFields(),
+        required=False,
+        allow_null=True,
+        help_text="By unit: requests, tokens, images, audio_seconds, video_seconds, gpu_seconds",
+    )
+    spend_micros = PerPeriodFields(required=False, allow_null=True)
+    soft = serializers.BooleanField(required=False, help_text="Warn, and refuse nobody")

@@ -56,7 +56,11 @@ def wanted_by(view: Any, method: str) -> Capabilities:
 
 
 def is_operator(caller: Caller | None) -> bool:
-    return caller is not None and caller.tenant_slug in OPERATOR_TENANTS
+    """Who sees all tenants: the operator's keys, and those of its people whose role lets them read the colony, or for a
+    request that changes something, write it. The others see the operator's own tenant, as any member does."""
+    if caller is None or caller.tenant_slug not in OPERATOR_TENANTS:
+        return False
+    return not isinstance(caller, Person) or caller.sees_colony
 
 
 def caller_of(request: Request) -> Caller | None:

@@ -9,40 +9,33 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.api.base import ManagementView, PageQuery, deleted_response, list_response, page_of
-from tenants.api.fields import GpuClasses, ModelGlobs, Quantities, Region, Slug
+from tenants.api.fields import GpuClasses, LimitsFields, ModelGlobs, Region, Slug
 from tenants.domain import plans
+from tenants.domain.limits import limits_of_target, shown_limits
 from tenants.models import Plan
 from tenants.rules import Capability
 
-INT_MAX, BIGINT_MAX = 2**31 - 1, 2**53 - 1
+
+class PlanOut(LimitsFields):
+    object = serializers.CharField(default="plan")
+    id = serializers.UUIDField()
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    tier = serializers.CharField()
+    allowed_models = ModelGlobs()
+    gpu_classes = GpuClasses()
+    region = Region()
+
+    def to_representation(self, plan: Plan) -> dict[str, Any]:
+        fields = {name: getattr(plan, name) for name in ("slug", *plans.FIELDS)}
+        return {"id": str(plan.id), "object": "plan", **fields, **shown_limits(limits_of_target(plan))}
 
 
-class PlanOut(serializers.ModelSerializer[Plan]):
-    object = serializers.CharField(default="plan", read_only=True)
-
-    class Meta:
-        model = Plan
-        fields = ["id", "object", "slug", *plans.FIELDS]
-
-
-class PlanChange(serializers.Serializer[Any]):
+class PlanChange(LimitsFields):
     """A limit that is null is no limit; an empty list of models or GPU classes is all of them."""
 
     name = serializers.CharField(max_length=100, required=False)
     tier = Slug(required=False, help_text="What scripts compare as task.customer_tier")
-    requests_per_minute = serializers.IntegerField(
-        min_value=0, max_value=INT_MAX, required=False, allow_null=True
-    )
-    tokens_per_minute = serializers.IntegerField(
-        min_value=0, max_value=INT_MAX, required=False, allow_null=True
-    )
-    tokens_per_day = serializers.IntegerField(
-        min_value=0, max_value=BIGINT_MAX, required=False, allow_null=True
-    )
-    concurrent_tasks = serializers.IntegerField(
-        min_value=0, max_value=INT_MAX, required=False, allow_null=True
-    )
-    quantities = Quantities(required=False)
     allowed_models = ModelGlobs(required=False)
     gpu_classes = GpuClasses(required=False)
     region = Region(required=False)
@@ -52,7 +45,14 @@ class NewPlan(PlanChange):
     slug = Slug()
 
 
-class Plans(ManagementView):
+class PlanView(ManagementView):
+    def read_plan(self, serializer: type[PlanChange]) -> dict[str, Any]:
+        """Limits as they came: `tenants.domain.limit_shape` is stricter than a serializer."""
+        body = self.read_body(serializer)
+        return body | {name: value for name, value in dict(self.request.data).items() if name in plans.LIMITS}
+
+
+class Plans(PlanView):
     capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
 
     @extend_schema(operation_id="list_plans", parameters=[PageQuery], responses=PlanOut(many=True))
@@ -62,11 +62,11 @@ class Plans(ManagementView):
 
     @extend_schema(operation_id="create_plan", request=NewPlan, responses={201: PlanOut})
     def post(self, request: Request) -> Response:
-        plan = plans.create_plan(**self.read_body(NewPlan), actor=self.actor)
+        plan = plans.create_plan(**self.read_plan(NewPlan), actor=self.actor)
         return Response(PlanOut(plan).data, status.HTTP_201_CREATED)
 
 
-class OnePlan(ManagementView):
+class OnePlan(PlanView):
     capabilities = {
         "GET": Capability.COLONY_READ,
         "PATCH": Capability.COLONY_WRITE,
@@ -81,7 +81,7 @@ class OnePlan(ManagementView):
     def patch(self, request: Request, slug: str) -> Response:
         """Holds for its tenants within a second."""
         plan = self.found(slug)
-        return Response(PlanOut(plans.update_plan(plan, self.read_body(PlanChange), actor=self.actor)).data)
+        return Response(PlanOut(plans.update_plan(plan, self.read_plan(PlanChange), actor=self.actor)).data)
 
     @extend_schema(operation_id="delete_plan", responses={200: None})
     def delete(self, request: Request, slug: str) -> Response:

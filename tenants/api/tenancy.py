@@ -47,24 +47,13 @@ class NewTenant(serializers.Serializer[Any]):
 
 
 class TenantChange(serializers.Serializer[Any]):
-    """Name and industry are the tenant's to change, the rest is the operator's. A limit that is null is the plan's."""
+    """Name and industry are the tenant's to change, the rest is the operator's. What is null is the plan's. Limits are
+    changed at /limits/tenant/{slug}."""
 
     name = serializers.CharField(max_length=200, required=False)
     industry = serializers.CharField(max_length=100, required=False, allow_blank=True)
     plan = serializers.SlugField(required=False)
     region = Region(required=False)
-    requests_per_minute = serializers.IntegerField(
-        min_value=0, max_value=2**31 - 1, required=False, allow_null=True
-    )
-    tokens_per_minute = serializers.IntegerField(
-        min_value=0, max_value=2**31 - 1, required=False, allow_null=True
-    )
-    tokens_per_day = serializers.IntegerField(
-        min_value=0, max_value=2**53 - 1, required=False, allow_null=True
-    )
-    concurrent_tasks = serializers.IntegerField(
-        min_value=0, max_value=2**31 - 1, required=False, allow_null=True
-    )
     allowed_models = ModelGlobs(required=False, allow_null=True)
     gpu_classes = GpuClasses(required=False, allow_null=True)
 

@@ -24,7 +24,7 @@ from psycopg_pool import PoolTimeout
 from gdpr.pool import Pool, colony_connection
 from gdpr.scope import colony_tx
 from tenants.domain.keys import can_be_a_key, key_mac, parse_api_key
-from tenants.domain.limit_shape import NO_LEVELS, NO_LIMITS, LevelLimits, Levels, read_limits
+from tenants.domain.limit_shape import NO_LEVELS, NO_LIMITS, LevelLimits, Levels, joined, read_limits
 from tenants.enums import KeyScope, TenantStatus
 
 REMEMBERED_S = 5.0
@@ -76,6 +76,7 @@ class Person(Caller, frozen=True, kw_only=True):
     role: str = ""
     status: str = TenantStatus.ACTIVE  # of the tenant
     impersonation_id: str = ""
+    sees_colony: bool = True  # of the operator's people: whether this request is about all tenants
     operator: str = ""  # who impersonates, as audit entries name them
     writes: bool = True
 
@@ -93,14 +94,14 @@ FIELDS = """
     coalesce(t.tokens_per_minute, p.tokens_per_minute) AS tokens_per_minute,
     coalesce(t.tokens_per_day, p.tokens_per_day) AS tokens_per_day,
     coalesce(t.concurrent_tasks, p.concurrent_tasks) AS concurrent_tasks,
-    t.limits AS tenant_limits, t.subject_limits, p.tier, p.slug AS plan_slug
+    t.limits AS tenant_limits, p.limits AS plan_limits, t.subject_limits, p.tier, p.slug AS plan_slug
 """
 KEY_QUERY = f"""
     SELECT {FIELDS}, k.project_id, k.id AS key_id, k.kid, k.mac, k.scopes, k.expires_at, k.limits AS key_limits,
            j.limits AS project_limits
     FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
          JOIN tenants_project j ON j.id = k.project_id
-    WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+    WHERE k.revoked_at IS NULL AND j.archived_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
 """  # noqa: S608 -- constants
 BY_KID = f"{KEY_QUERY} AND k.kid = %s AND NOT k.brought_along"
 BY_MAC = f"{KEY_QUERY} AND k.mac = %s AND k.brought_along"
@@ -321,7 +322,7 @@ def _caller(row: Mapping[str, Any]) -> Caller:
 def _levels(row: Mapping[str, Any]) -> Levels:
     """Most callers have none, which is told by identity."""
     levels = Levels(
-        tenant=_level(row, "tenant_limits"),
+        tenant=joined(_level(row, "plan_limits"), _level(row, "tenant_limits")),
         project=_level(row, "project_limits"),
         key=_level(row, "key_limits"),
         subject=_level(row, "subject_limits"),

@@ -16,6 +16,7 @@ from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
 from gdpr.secrets import derive
 from tenants.domain.authentication import Person, find_visitor
+from tenants.domain.outbox import moment_text, publish
 from tenants.domain.tenancy import OPERATOR_TENANTS, StateRefused
 from tenants.enums import TenantStatus
 from tenants.models import Impersonation, Tenant
@@ -48,6 +49,15 @@ def begin_impersonation(
             object_ref=_ref(visit.id),
             details={"minutes": minutes, "writes": writes},
         )
+        publish(
+            "impersonation.began",
+            tenant_id,
+            {
+                "impersonation": str(visit.id),
+                "writes": writes,
+                "expires_at": moment_text(visit.expires_at),
+            },
+        )
     return visit, f"{PREFIX}{visit.id.hex}_{secret}"
 
 
@@ -64,6 +74,7 @@ def end_impersonation(visit: Impersonation, *, actor: Actor) -> Impersonation:
                 object_ref=_ref(visit.id),
                 details={"requests": visit.requests},
             )
+            publish("impersonation.ended", visit.tenant_id, {"impersonation": str(visit.id)})
     return visit
 
 

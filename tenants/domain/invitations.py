@@ -25,6 +25,7 @@ from gdpr.scope import colony_tx, tenant_tx
 from gdpr.secrets import derive
 from tenants.domain.accounts import create_account, find_user, has_verified
 from tenants.domain.members import add_member
+from tenants.domain.outbox import publish
 from tenants.domain.tenancy import StateRefused, TenantRefused
 from tenants.enums import Role, TenantStatus
 from tenants.models import Invitation, Member, Tenant, User
@@ -77,6 +78,7 @@ def invite(tenant_id: UUID, *, email: str, role: str, actor: Actor) -> tuple[Inv
             object_ref=_ref(invitation),
             details={"role": str(role)},
         )
+        publish("member.invited", tenant_id, {"invitation": str(invitation.id), "role": str(role)})
         hint_after_commit(MAIL)
     return invitation, token_of(invitation)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
+from tenants.domain.outbox import publish
 from tenants.domain.tenancy import StateRefused
 from tenants.enums import Role
 from tenants.models import Member, Tenant, User
@@ -27,6 +28,7 @@ def add_member(tenant_id: UUID, user: User, role: str, *, actor: Actor) -> Membe
             object_ref=_ref(member),
             details={"role": str(role), "user": user.id.hex},
         )
+        publish("member.joined", tenant_id, _data(member))
     return member
 
 
@@ -46,6 +48,7 @@ def change_role(member: Member, role: str, *, actor: Actor) -> Member:
             )
             member.role = role
             member.save(update_fields=["role"])
+            publish("member.changed", member.tenant_id, _data(member))
     return member
 
 
@@ -64,6 +67,7 @@ def remove_member(member: Member, *, actor: Actor) -> None:
             object_ref=_ref(found),
             details={"role": found.role, "user": found.user_id.hex},
         )
+        publish("member.removed", member.tenant_id, _data(found))
         found.delete()
 
 
@@ -78,8 +82,10 @@ def transfer_ownership(to: Member, *, actor: Actor) -> Member:
         if owner is not None:
             owner.role = Role.ADMIN
             owner.save(update_fields=["role"])
+            publish("member.changed", to.tenant_id, _data(owner))
         to.role = Role.OWNER
         to.save(update_fields=["role"])
+        publish("member.changed", to.tenant_id, _data(to))
         record(
             "tenant.transferred",
             actor=actor,
@@ -92,6 +98,10 @@ def transfer_ownership(to: Member, *, actor: Actor) -> Member:
 def _lock(tenant_id: UUID) -> None:
     """One change of a tenant's members at a time."""
     Tenant.objects.select_for_update().get(id=tenant_id)
+
+
+def _data(member: Member) -> dict[str, str]:
+    return {"member": str(member.id), "role": str(member.role)}
 
 
 def _ref(member: Member) -> str:

@@ -11,20 +11,24 @@ from django.db.models import ProtectedError
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
 from tenants.domain.invalidation import announce_after_commit
-from tenants.domain.tenancy import PLANS, StateRefused, TenantTaken
+from tenants.domain.limit_shape import RATES, LimitsRefused, changed
+from tenants.domain.limits import limits_of_target, store_limits
+from tenants.domain.tenancy import PLANS, StateRefused, TenantRefused, TenantTaken
 from tenants.models import Plan, Tenant
 
-FIELDS: Final = (
-    "name", "tier", "requests_per_minute", "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "quantities",
-    "allowed_models", "gpu_classes", "region",
-)  # fmt: skip
+FIELDS: Final = ("name", "tier", "allowed_models", "gpu_classes", "region")
+LIMITS: Final = (*RATES, "quantities", "spend_micros", "soft")
 
 
 def create_plan(*, slug: str, actor: Actor, **fields: Any) -> Plan:
-    """Raises TenantTaken."""
+    """`fields`: some of `FIELDS` and `LIMITS`. Raises TenantTaken and TenantRefused."""
+    plan = Plan(slug=slug, name=slug.capitalize(), tier=slug)
+    for name in FIELDS:
+        setattr(plan, name, fields.get(name, getattr(plan, name)))
+    _set_limits(plan, fields)
     try:
         with colony_tx("plan created"):
-            plan = Plan.objects.create(slug=slug, **{"name": slug.capitalize(), "tier": slug, **fields})
+            plan.save(force_insert=True)
             record("plan.created", actor=actor, object_ref=_ref(plan), details=fields)
     except IntegrityError:
         raise TenantTaken("slug", f"There is a plan {slug} already.") from None
@@ -32,15 +36,21 @@ def create_plan(*, slug: str, actor: Actor, **fields: Any) -> Plan:
 
 
 def update_plan(plan: Plan, changes: Mapping[str, Any], *, actor: Actor) -> Plan:
-    """`changes`: some of `FIELDS`."""
+    """`changes`: some of `FIELDS`, and of `LIMITS`, of which null takes one away. Raises TenantRefused."""
     with colony_tx("plan changed"):
         plan = Plan.objects.select_for_update().get(id=plan.id)
-        changed = {name: value for name, value in changes.items() if getattr(plan, name) != value}
-        if changed:
-            for name, value in changed.items():
-                setattr(plan, name, value)
-            plan.save(update_fields=list(changed))
-            record("plan.changed", actor=actor, object_ref=_ref(plan), details=changed)
+        details = {
+            name: value for name, value in changes.items() if name in FIELDS and getattr(plan, name) != value
+        }
+        for name, value in details.items():
+            setattr(plan, name, value)
+        before = limits_of_target(plan)
+        names = [*details, *_set_limits(plan, changes)]
+        if limits_of_target(plan) != before:
+            details |= {name: changes[name] for name in LIMITS if name in changes}
+        if details:
+            plan.save(update_fields=names)
+            record("plan.changed", actor=actor, object_ref=_ref(plan), details=details)
             announce_after_commit("keys")
     return plan
 
@@ -60,6 +70,14 @@ def delete_plan(plan: Plan, *, actor: Actor) -> None:
         except ProtectedError:
             raise StateRefused("plan", f"{plan.slug} is in use; what uses it goes first.") from None
         record("plan.deleted", actor=actor, object_ref=f"plan:{plan.slug}")
+
+
+def _set_limits(plan: Plan, changes: Mapping[str, Any]) -> list[str]:
+    try:
+        after = changed(limits_of_target(plan), {name: changes[name] for name in LIMITS if name in changes})
+    except LimitsRefused as refused:
+        raise TenantRefused(refused.param, str(refused)) from None
+    return store_limits(plan, after)
 
 
 def _ref(plan: Plan) -> str:

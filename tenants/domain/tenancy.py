@@ -86,6 +86,8 @@ def create_tenant(
             publish("tenant.created", tenant.id, {"tenant": str(tenant.id), "plan": plan.slug})
             if owner is not None:
                 member = Member.objects.create(tenant=tenant, user=owner, role=Role.OWNER)
+                joined = {"member": str(member.id), "role": Role.OWNER.value}
+                publish("member.joined", tenant.id, joined)
                 record(
                     "member.added",
                     actor=actor,

@@ -1,7 +1,8 @@
 """Changes of a tenant after its creation: what it is called and allowed, suspension, and its end.
 
 A tenant that is deleted keeps everything for a time of grace and can be restored; then it is closed and its keys are
-revoked. Its rows stay for whoever erases them. Each change is announced, so that queens take it within a second.
+revoked; its members, invitations, provider and webhooks are deleted. What the books and the audit log refer to stays.
+Each change is announced, so that queens take it within a second.
 """
 
 from __future__ import annotations
@@ -11,24 +12,37 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from django.utils import timezone
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx, tenant_tx
 from tenants.domain.invalidation import announce_after_commit
 from tenants.domain.keys import revoke_api_key
+from tenants.domain.limit_shape import read_limits
+from tenants.domain.outbox import moment_text, publish
 from tenants.domain.tenancy import OPERATOR_TENANTS, StateRefused, find_plan
+from tenants.domain.webhooks import delete_endpoint
 from tenants.enums import TenantStatus
-from tenants.models import ApiKey, Invitation, Tenant
+from tenants.models import (
+    Alert,
+    ApiKey,
+    IdentityProvider,
+    Invitation,
+    Member,
+    Plan,
+    Tenant,
+    WebhookEndpoint,
+    WebhookEvent,
+)
 
 GRACE_DAYS: Final = 30
 KEYS_CHANGED: Final = "keys"
+# What nobody needs who keeps the books: people's places and addresses, and secrets.
+_GONE_WITH_IT: Final = (IdentityProvider, Invitation, Alert, Member)
 
 OWN_FIELDS: Final = frozenset({"name", "industry"})  # what a tenant changes by itself
-OPERATOR_FIELDS: Final = frozenset({
-    "region", "requests_per_minute", "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "allowed_models",
-    "gpu_classes",
-})  # fmt: skip
+OPERATOR_FIELDS: Final = frozenset({"region", "allowed_models", "gpu_classes"})
 
 
 def update_tenant(tenant_id: UUID, changes: Mapping[str, Any], *, actor: Actor) -> Tenant:
@@ -47,7 +61,7 @@ def update_tenant(tenant_id: UUID, changes: Mapping[str, Any], *, actor: Actor) 
         details = {name: value if name in OPERATOR_FIELDS else True for name, value in changed.items()}
         if plan is not None and plan.id != tenant.plan_id:
             details["plan"] = [tenant.plan.slug, plan.slug]
-            tenant.plan = plan
+            _move_to(tenant, plan)
         if details:
             tenant.save()
             record("tenant.changed", actor=actor, object_ref=_ref(tenant), details=details)
@@ -117,6 +131,14 @@ def close_deleted_tenants() -> int:
     return sum(_close(tenant_id) for tenant_id in due)
 
 
+def _move_to(tenant: Tenant, plan: Plan) -> None:
+    """Counters of its quantities begin again from the books: the sum of both versions is one that never was."""
+    limits = read_limits(tenant.limits)
+    version = limits.version + read_limits(tenant.plan.limits).version + 1
+    tenant.limits = msgspec.to_builtins(msgspec.structs.replace(limits, version=version))
+    tenant.plan = plan
+
+
 def _close(tenant_id: UUID) -> bool:
     actor = Actor.system("tenants")
     with tenant_tx(tenant_id):
@@ -125,11 +147,19 @@ def _close(tenant_id: UUID) -> bool:
             return False  # restored meanwhile
         for key in ApiKey.objects.filter(revoked_at=None):
             revoke_api_key(key, actor=actor)
-        Invitation.objects.filter(accepted_at=None, revoked_at=None).update(revoked_at=timezone.now())
+        for endpoint in WebhookEndpoint.objects.all():
+            delete_endpoint(endpoint, actor=actor)
+        for model in _GONE_WITH_IT:
+            model._default_manager.all().delete()
         tenant.status = TenantStatus.CLOSED
         tenant.save(update_fields=["status"])
         record("tenant.closed", actor=actor, object_ref=_ref(tenant))
         announce_after_commit(KEYS_CHANGED)
+        with colony_tx(
+            "events of a closed tenant"
+        ):  # those that the operator is still told of are forgotten by age
+            told = WebhookEvent.objects.filter(tenant_id=tenant_id, spread_at__isnull=False)
+            told.filter(webhookdelivery=None).delete()
     return True
 
 
@@ -155,8 +185,25 @@ def _move(
             setattr(tenant, name, value)
         tenant.save(update_fields=[*fields, "status"])
         record(event, actor=actor, object_ref=_ref(tenant), details=details)
+        _publish(event, tenant)
         announce_after_commit(KEYS_CHANGED)
     return tenant
+
+
+def _publish(event: str, tenant: Tenant) -> None:
+    data = {"tenant": str(tenant.id)}
+    if event == "tenant.suspended":
+        publish("tenant.suspended", tenant.id, data)
+    elif event == "tenant.resumed":
+        publish("tenant.resumed", tenant.id, data)
+    elif event == "tenant.restored":
+        publish("tenant.restored", tenant.id, data)
+    elif event == "tenant.deleted" and tenant.deletes_at is not None:
+        publish(
+            "tenant.deleted",
+            tenant.id,
+            {**data, "delete_at": moment_text(tenant.deletes_at)},
+        )
 
 
 def _locked(tenant_id: UUID) -> Tenant:

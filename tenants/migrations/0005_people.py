@@ -125,7 +125,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="plan",
-            name="quantities",
+            name="limits",
             field=models.JSONField(default=dict),
         ),
         migrations.AddField(
