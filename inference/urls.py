@@ -6,6 +6,7 @@ from inference.rest import agents
 from inference.rest.hives import Hives, JoinTokens, OneHive
 from inference.rest.limits import Limits, OneTarget
 from inference.rest.models import Models, OneModel
+from inference.rest.plan_prices import PlanPrices
 from inference.rest.policies import ActivatePolicy, OnePolicy, Policies, RollBackPolicy
 from inference.rest.status import Status
 from inference.rest.usage import Usage
@@ -36,6 +37,7 @@ management: list[URLPattern | URLResolver] = [
     path("policies/<uuid:version_id>/activate", ActivatePolicy.as_view()),
     path("limits", Limits.as_view()),
     re_path("^limits/(?P<kind>tenant|subject|project|key)/(?P<name>[A-Za-z0-9_-]+)$", OneTarget.as_view()),
+    path("plans/<slug:slug>/prices", PlanPrices.as_view()),
     path("usage", Usage.as_view()),
     path("schema", schema),
     path("schema/", schema),

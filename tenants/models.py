@@ -300,6 +300,33 @@ class ApiKey(models.Model):
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
 
 
+class KeptAnswer(models.Model):
+    """What a POST with an Idempotency-Key was answered. Written by `tenants.domain.repeats` only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    request_sha256 = models.BinaryField(max_length=32)  # of who asked, where, and under which key
+    body_sha256 = models.BinaryField(max_length=32)
+    status = models.PositiveSmallIntegerField(default=0)
+    answer_sealed = models.BinaryField(default=bytes)  # it may show a secret
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["KeptAnswer"]()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "request_sha256"], name="tenants_keptanswer_request")
+        ]
+
+    class Privacy:
+        none = ("status", "created_at")
+        pseudonym = ("id", "tenant", "request_sha256", "body_sha256")
+        secret = ("answer_sealed",)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
 class Alert(models.Model):
     """Something that its owner has to see to: the tenant's, or the operator's when its tenant is null. What happens
     again while it is open is counted, not repeated. Raised by `tenants.domain.alerts` only."""

@@ -5,6 +5,7 @@ from tenants.domain.courier import courier
 from tenants.domain.invitations import MAIL
 from tenants.domain.invitations import mail_invitations as mail
 from tenants.domain.outbox import DELIVER
+from tenants.domain.repeats import forget_answers as forget
 from tenants.domain.tenant_life import close_deleted_tenants as close
 
 
@@ -18,6 +19,11 @@ def deliver_webhooks() -> None:
 def sweep_webhooks() -> None:
     deliveries.give_up_overdue()
     deliveries.forget_old()
+
+
+@shared_task(name="tenants.forget_answers")  # type: ignore[untyped-decorator]
+def forget_answers() -> None:
+    forget()
 
 
 @shared_task(name=MAIL)  # type: ignore[untyped-decorator]

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from inference.domain.limit_report import report
 from tenants.api.base import ManagementView, list_response
+from tenants.api.etags import tagged, unchanged
 from tenants.api.fields import LimitsFields
 from tenants.api.keys import find_key
 from tenants.api.permissions import is_operator
@@ -55,10 +56,7 @@ class OneTarget(ManagementView):
 
     @extend_schema(operation_id="get_limits", responses=LimitsFields)
     def get(self, request: Request, kind: str, name: str) -> Response:
-        with scope_of(self.caller, "limits"):
-            target = self._find(kind, name)
-            limits = read_limits(target.subject_limits) if kind == "subject" else limits_of_target(target)
-        return Response(_shown(kind, limits))
+        return tagged(self._read(kind, name))
 
     @extend_schema(operation_id="replace_limits", request=LimitsFields, responses=LimitsFields)
     def put(self, request: Request, kind: str, name: str) -> Response:
@@ -75,11 +73,19 @@ class OneTarget(ManagementView):
             target = self._find(kind, name)
         if kind == "tenant" and not is_operator(self.caller):
             raise PermissionDenied("What a tenant may use is the operator's to say.")
+        scope = scope_of(self.caller, "limits, if unchanged")
         try:
-            limits = set_limits(target, change, actor=self.actor, of_subjects=kind == "subject")
+            with unchanged(self.request, scope, target, lambda _: self._read(kind, name)):
+                limits = set_limits(target, change, actor=self.actor, of_subjects=kind == "subject")
         except LimitsRefused as error:
             raise ValidationError({error.param: [str(error)]}) from None
-        return Response(_shown(kind, limits))
+        return tagged(_shown(kind, limits))
+
+    def _read(self, kind: str, name: str) -> dict[str, Any]:
+        with scope_of(self.caller, "limits"):
+            target = self._find(kind, name)
+            limits = read_limits(target.subject_limits) if kind == "subject" else limits_of_target(target)
+        return _shown(kind, limits)
 
     def _find(self, kind: str, name: str) -> Any:
         """A tenant by its slug, also for its end users; a project by its identifier, a key by that or its kid."""

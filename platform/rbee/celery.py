@@ -50,6 +50,7 @@ app.conf.update(
             "schedule": 15.0,
             "options": {"expires": 15.0},  # one that waited is of no use beside the next
         },
+        "answers that were kept": {"task": "tenants.forget_answers", "schedule": crontab(minute="57")},
         "webhooks that are due": {
             "task": "tenants.deliver_webhooks",
             "schedule": 15.0,

@@ -55,7 +55,6 @@ def pairs(texts: list[str], what: str) -> dict[str, str | int | float | bool]:
 
 def changes(
     texts: Mapping[str, str],
-    settings: list[str] | None,
     unset: list[str] | None,
     models: list[str] | None,
     gpus: list[str] | None,
@@ -64,7 +63,6 @@ def changes(
     from rbee_cli.errors import UsageError
 
     body: dict[str, Any] = {field: text for field, text in texts.items() if text}
-    body |= pairs(settings or [], "set")
     body |= dict.fromkeys(unset or [])
     body |= {field: given for field, given in (("allowed_models", models), ("gpu_classes", gpus)) if given}
     if not body:

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import msgspec
 from django.db.models import Model, QuerySet
 from rest_framework import serializers
-from rest_framework.exceptions import ParseError, PermissionDenied, ValidationError
+from rest_framework.exceptions import APIException, ParseError, PermissionDenied, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,10 +25,13 @@ from gdpr.domain.audit import Actor
 from tenants.api.permissions import CanManage, caller_of, user_of
 from tenants.domain.authentication import Caller, Person
 from tenants.domain.impersonation import actor_of
+from tenants.domain.repeats import AnotherBody, answer_once
 from tenants.domain.rights import may
 from tenants.models import User
 from tenants.rules import Capability
 
+IDEMPOTENCY_KEY = "Idempotency-Key"
+KEY_SHAPE = re.compile(r"[\x20-\x7e]{1,255}")
 PAGE_DEFAULT = 100
 PAGE_MAX = 1000
 
@@ -56,12 +61,46 @@ class AlwaysJSON(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
+class KeyReused(APIException):
+    status_code = 422
+    default_code = "idempotency_key_reuse"
+    default_detail = "This Idempotency-Key was used for another request."
+
+
 class ManagementView(APIView):
+    """A POST may carry an Idempotency-Key: `tenants.domain.repeats`."""
+
+    post: Callable[..., Response]
     parser_classes = [AnyJSONParser]
     content_negotiation_class = AlwaysJSON
     permission_classes = [CanManage]
     # By method; a tuple holds alternatives. What is not here is closed.
     capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        key = request.headers.get(IDEMPOTENCY_KEY)
+        if request.method == "POST" and key is not None and caller_of(request) is not None:
+            self.post = self._once(key, self.post)
+
+    def _once(self, key: str, handler: Callable[..., Response]) -> Callable[..., Response]:
+        if not KEY_SHAPE.fullmatch(key):
+            raise ValidationError({IDEMPOTENCY_KEY: ["A key is 1 to 255 printable ASCII characters."]})
+
+        def post(request: Request, **kwargs: Any) -> Response:
+            def make() -> tuple[int, bytes]:
+                response = handler(request, **kwargs)
+                return response.status_code, JSONRenderer().render(response.data)
+
+            asked = (str(self.actor), request.path, key)
+            try:
+                answer = answer_once(self.caller.tenant_id, asked, dict(request.data), make)
+            except AnotherBody:
+                raise KeyReused from None
+            headers = {"idempotent-replayed": "true"} if answer.is_repeated else {}
+            return Response(answer.data, answer.status, headers=headers)
+
+        return post
 
     @property
     def caller(self) -> Caller:

@@ -8,7 +8,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from gdpr.scope import colony_tx
 from tenants.api.base import ManagementView, PageQuery, deleted_response, list_response, page_of
+from tenants.api.etags import tagged, unchanged
 from tenants.api.fields import GpuClasses, LimitsFields, ModelGlobs, Region, Slug
 from tenants.domain import plans
 from tenants.domain.limits import limits_of_target, shown_limits
@@ -75,18 +77,24 @@ class OnePlan(PlanView):
 
     @extend_schema(operation_id="get_plan", responses=PlanOut)
     def get(self, request: Request, slug: str) -> Response:
-        return Response(PlanOut(self.found(slug)).data)
+        return tagged(self.shown(slug))
 
     @extend_schema(operation_id="update_plan", request=PlanChange, responses=PlanOut)
     def patch(self, request: Request, slug: str) -> Response:
         """Holds for its tenants within a second."""
         plan = self.found(slug)
-        return Response(PlanOut(plans.update_plan(plan, self.read_plan(PlanChange), actor=self.actor)).data)
+        body = self.read_plan(PlanChange)
+        with unchanged(request, colony_tx("plan, if unchanged"), plan, lambda row: self.shown(row.slug)):
+            plans.update_plan(plan, body, actor=self.actor)
+        return tagged(self.shown(slug))
 
     @extend_schema(operation_id="delete_plan", responses={200: None})
     def delete(self, request: Request, slug: str) -> Response:
         plans.delete_plan(self.found(slug), actor=self.actor)
         return deleted_response("plan", slug)
+
+    def shown(self, slug: str) -> Any:
+        return PlanOut(self.found(slug)).data
 
     def found(self, slug: str) -> Plan:
         plan = Plan.objects.filter(slug=slug).first()

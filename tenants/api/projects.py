@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.api.base import ManagementView, list_response, page_of
+from tenants.api.etags import tagged, unchanged
 from tenants.api.fields import Slug
 from tenants.api.tenancy import TenantQuery, find_tenant, scope_of, tenant_of
 from tenants.domain import projects
@@ -84,7 +85,7 @@ class OneProject(ProjectView):
 
     @extend_schema(operation_id="get_project", parameters=[OneProjectQuery], responses=ProjectOut)
     def get(self, request: Request, project: str) -> Response:
-        return Response(self.shown(self.found(project)))
+        return tagged(self.shown(self.found(project)))
 
     @extend_schema(
         operation_id="rename_project",
@@ -95,7 +96,9 @@ class OneProject(ProjectView):
     def patch(self, request: Request, project: str) -> Response:
         found = self.found(project)
         body = self.read_body(ProjectChange)
-        return Response(self.shown(projects.rename_project(found, name=body["name"], actor=self.actor)))
+        with unchanged(request, scope_of(self.caller, "a project, if unchanged"), found, self.shown):
+            projects.rename_project(found, name=body["name"], actor=self.actor)
+        return tagged(self.shown(found))
 
     @extend_schema(operation_id="archive_project", parameters=[OneProjectQuery], responses=ProjectOut)
     def delete(self, request: Request, project: str) -> Response:

@@ -9,7 +9,9 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from gdpr.scope import colony_tx
 from tenants.api.base import ManagementView, deleted_response
+from tenants.api.etags import tagged, unchanged
 from tenants.api.tenancy import find_tenant, scope_of
 from tenants.domain import single_sign_on
 from tenants.enums import Role
@@ -61,23 +63,25 @@ class SingleSignOn(ManagementView):
 
     @extend_schema(operation_id="get_single_sign_on", responses=ProviderOut)
     def get(self, request: Request, slug: str) -> Response:
-        return Response(ProviderOut(self.found(slug)).data)
+        return tagged(self.shown(slug))
 
     @extend_schema(operation_id="set_single_sign_on", request=NewProvider, responses=ProviderOut)
     def put(self, request: Request, slug: str) -> Response:
         """Where the tenant's people log in by OpenID Connect."""
         tenant = self.tenant(slug)
         body = self.read_body(NewProvider)
-        single_sign_on.set_provider(
-            tenant.id,
-            issuer=body["issuer"],
-            client_id=body["client_id"],
-            client_secret=body.get("client_secret"),
-            domains=body["domains"],
-            default_role=body["default_role"],
-            actor=self.actor,
-        )
-        return Response(ProviderOut(self.found(slug)).data)
+        scope = colony_tx("an identity provider, if unchanged")
+        with unchanged(request, scope, tenant, lambda _: self.shown(slug)):
+            single_sign_on.set_provider(
+                tenant.id,
+                issuer=body["issuer"],
+                client_id=body["client_id"],
+                client_secret=body.get("client_secret"),
+                domains=body["domains"],
+                default_role=body["default_role"],
+                actor=self.actor,
+            )
+        return tagged(self.shown(slug))
 
     @extend_schema(operation_id="remove_single_sign_on", responses={200: None})
     def delete(self, request: Request, slug: str) -> Response:
@@ -87,6 +91,9 @@ class SingleSignOn(ManagementView):
     def tenant(self, slug: str) -> Tenant:
         with scope_of(self.caller, "a tenant"):
             return find_tenant(slug)
+
+    def shown(self, slug: str) -> Any:
+        return ProviderOut(self.found(slug)).data
 
     def found(self, slug: str) -> IdentityProvider:
         tenant = self.tenant(slug)

@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from gdpr.scope import colony_tx, tenant_tx
 from tenants.api.base import ManagementView, PageQuery, list_response, page_of
+from tenants.api.etags import tagged, unchanged
 from tenants.api.fields import GpuClasses, ModelGlobs, Region, Slug
 from tenants.api.permissions import is_operator, user_of
 from tenants.api.recency import require_recent_login
@@ -18,6 +19,7 @@ from tenants.domain import tenant_life
 from tenants.domain.authentication import Caller
 from tenants.domain.members import transfer_ownership
 from tenants.domain.tenancy import OPERATOR_TENANTS, create_tenant
+from tenants.enums import TenantStatus
 from tenants.models import Member, Project, Tenant
 from tenants.rules import Capability
 
@@ -76,14 +78,24 @@ class TenantQuery(PageQuery):
     )
 
 
+class TenantsQuery(PageQuery):
+    status = serializers.ChoiceField(TenantStatus.choices, default="", allow_blank=True)
+    plan = serializers.SlugField(default="", allow_blank=True)
+
+
 class Tenants(ManagementView):
     capabilities = {"GET": Capability.TENANT_READ, "POST": Capability.COLONY_WRITE}
 
-    @extend_schema(operation_id="list_tenants", parameters=[PageQuery], responses=TenantOut(many=True))
+    @extend_schema(operation_id="list_tenants", parameters=[TenantsQuery], responses=TenantOut(many=True))
     def get(self, request: Request) -> Response:
-        query = self.read_query(PageQuery)
+        query = self.read_query(TenantsQuery)
         with scope_of(self.caller, "list of tenants"):
-            found, cursor = page_of(Tenant.objects.select_related("plan"), query)
+            rows = Tenant.objects.select_related("plan")
+            if query["status"]:
+                rows = rows.filter(status=query["status"])
+            if query["plan"]:
+                rows = rows.filter(plan__slug=query["plan"])
+            found, cursor = page_of(rows, query)
             return list_response([dict(TenantOut(row).data) for row in found], cursor)
 
     @extend_schema(operation_id="create_tenant", request=NewTenant, responses={201: TenantOut})
@@ -125,7 +137,7 @@ class OneTenant(TenantView):
 
     @extend_schema(operation_id="get_tenant", responses=TenantOut)
     def get(self, request: Request, slug: str) -> Response:
-        return Response(TenantOut(self.tenant(slug)).data)
+        return tagged(TenantOut(self.tenant(slug)).data)
 
     @extend_schema(operation_id="update_tenant", request=TenantChange, responses=TenantOut)
     def patch(self, request: Request, slug: str) -> Response:
@@ -133,7 +145,10 @@ class OneTenant(TenantView):
         body = self.read_body(TenantChange)
         if not tenant_life.OWN_FIELDS.issuperset(body):
             self.require(Capability.COLONY_WRITE)
-        return Response(TenantOut(tenant_life.update_tenant(tenant.id, body, actor=self.actor)).data)
+        scope = scope_of(self.caller, "a tenant, if unchanged")
+        with unchanged(request, scope, tenant, lambda row: TenantOut(self.tenant(row.slug)).data):
+            changed = tenant_life.update_tenant(tenant.id, body, actor=self.actor)
+        return tagged(TenantOut(changed).data)
 
     @extend_schema(operation_id="delete_tenant", request=Deletion, responses=TenantOut)
     def delete(self, request: Request, slug: str) -> Response:

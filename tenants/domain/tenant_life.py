@@ -29,6 +29,7 @@ from tenants.models import (
     ApiKey,
     IdentityProvider,
     Invitation,
+    KeptAnswer,
     Member,
     Plan,
     Tenant,
@@ -39,7 +40,7 @@ from tenants.models import (
 GRACE_DAYS: Final = 30
 KEYS_CHANGED: Final = "keys"
 # What nobody needs who keeps the books: people's places and addresses, and secrets.
-_GONE_WITH_IT: Final = (IdentityProvider, Invitation, Alert, Member)
+_GONE_WITH_IT: Final = (IdentityProvider, Invitation, KeptAnswer, Alert, Member)
 
 OWN_FIELDS: Final = frozenset({"name", "industry"})  # what a tenant changes by itself
 OPERATOR_FIELDS: Final = frozenset({"region", "allowed_models", "gpu_classes"})

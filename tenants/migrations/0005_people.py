@@ -221,6 +221,33 @@ class Migration(migrations.Migration):
                 name="tenants_invitation_open",
             ),
         ),
+        migrations.CreateModel(
+            name="KeptAnswer",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("request_sha256", models.BinaryField(max_length=32)),
+                ("body_sha256", models.BinaryField(max_length=32)),
+                ("status", models.PositiveSmallIntegerField(default=0)),
+                ("answer_sealed", models.BinaryField(default=bytes)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "tenant",
+                    models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="tenants.tenant"),
+                ),
+            ],
+        ),
+        migrations.AddConstraint(
+            model_name="keptanswer",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "request_sha256"), name="tenants_keptanswer_request"
+            ),
+        ),
+        schema.tenant_table("tenants_keptanswer"),
         schema.tenant_table("tenants_invitation"),
         schema.tenant_table("tenants_impersonation"),
         schema.tenant_table("tenants_identityprovider"),

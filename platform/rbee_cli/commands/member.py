@@ -114,7 +114,6 @@ def transfer(
 def _find(queen: QueenClient, email: str, tenant: str) -> dict[str, Any]:
     from rbee_cli.errors import NotFound
 
-    for row in queen.rows("/api/v1/members", tenant=tenant):
-        if row["email"] == email.strip().lower():
-            return row
+    for row in queen.rows("/api/v1/members", tenant=tenant, email=email):
+        return row
     raise NotFound(f"{email} is no member: `rbee member list` shows who is")

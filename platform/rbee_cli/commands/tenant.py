@@ -34,13 +34,19 @@ def create(
 
 
 @app.command("list", epilog="Example:  rbee tenant list --json")
-def list_tenants(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None) -> None:
+def list_tenants(
+    status: Annotated[str, typer.Option(help="Only active, suspended, deleting or closed ones.")] = "",
+    plan: Annotated[str, typer.Option(help="Only those on this plan.")] = "",
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
     """List customers."""
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.rows("/api/v1/tenants")
+        rows = queen.rows("/api/v1/tenants", status=status, plan=plan)
     Output(as_json=as_json).table(rows, COLUMNS, empty="no tenant yet: `rbee tenant create NAME`")
 
 
@@ -59,8 +65,6 @@ UPDATE_EPILOG = """Examples:
 
   rbee tenant update acme --plan enterprise
 
-  rbee tenant update acme --set requests_per_minute=600 --unset tokens_per_day
-
   rbee tenant update acme --model 'llama-*' --gpu H100
 
   rbee tenant update acme --unset allowed_models          what its plan allows
@@ -73,11 +77,9 @@ def update(
     plan: Annotated[str, typer.Option(help="One of `rbee plan list`.")] = "",
     name: Annotated[str, typer.Option(help="The name in full.")] = "",
     region: Annotated[str, typer.Option(help="Only hives of this region serve it.")] = "",
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A limit in place of the plan's, like tokens_per_day=1000."),
+    unset: Annotated[
+        list[str] | None, typer.Option(help="What goes back to the plan's: allowed_models or gpu_classes.")
     ] = None,
-    unset: Annotated[list[str] | None, typer.Option("--unset", help="What goes back to the plan's.")] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="A model that it may use; * stands for anything.")
     ] = None,
@@ -86,11 +88,11 @@ def update(
     queen_url: QueenUrl = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Change a customer. Queens go by it within a second."""
+    """Change a customer. Queens go by it within a second. Its limits: `rbee limit set tenant`."""
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
-    body = changes({"plan": plan, "name": name, "region": region}, setting, unset, model, gpu)
+    body = changes({"plan": plan, "name": name, "region": region}, unset, model, gpu)
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         changed = queen.patch(f"/api/v1/tenants/{tenant}", body)
     Output(as_json=as_json).result(changed, f"{tenant} has changed: {names(body)}")

@@ -46,6 +46,7 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
         "operators",
         "plans",
         "plans/{slug}",
+        "plans/{slug}/prices",
         "policies",
         "policies/rollback",
         "policies/{version_id}",
