@@ -21,12 +21,16 @@ class Someone(Api):
 
 
 def log_in(email: str, password: str = PASSWORD) -> str:
-    # From an address of its own: logins from one are counted.
-    answer = Client(REMOTE_ADDR=f"10.{randrange(256)}.{randrange(256)}.{randrange(1, 255)}").post(
+    answer = Client(REMOTE_ADDR=some_address()).post(
         "/_allauth/app/v1/auth/login", {"email": email, "password": password}, "application/json"
     )
     assert answer.status_code == 200, answer.content
     return answer.json()["meta"]["session_token"]
+
+
+def some_address() -> str:
+    """Attempts from one address are counted."""
+    return f"10.{randrange(256)}.{randrange(256)}.{randrange(1, 255)}"
 
 
 def member_of(tenant: Tenant, role: str) -> tuple[Member, Someone]:
