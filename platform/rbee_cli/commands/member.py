@@ -51,6 +51,52 @@ def invite(
     Output(as_json=as_json).result(made, said)
 
 
+INVITED = {
+    "email": "E-MAIL",
+    "role": "ROLE",
+    "tenant": "TENANT",
+    "mailed_at": "MAILED",
+    "expires_at": "UNTIL",
+}
+
+
+@app.command(epilog="Example:  rbee member invitations --tenant acme")
+def invitations(
+    tenant: Tenant = "", as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None
+) -> None:
+    """List invitations that nobody has accepted yet."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        rows = queen.rows("/api/v1/invitations", tenant=tenant)
+    Output(as_json=as_json).table(rows, INVITED, empty="nobody is invited: `rbee member invite E-MAIL`")
+
+
+@app.command(epilog="Example:  rbee member withdraw ann@acme.com --tenant acme --yes")
+def withdraw(
+    email: Annotated[str, typer.Argument(help="Who was invited.")],
+    tenant: Tenant = "",
+    yes: Yes = False,
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Take an invitation back. Its link is void at once."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.errors import NotFound
+    from rbee_cli.output import Output
+
+    confirm(f"Withdraw the invitation of {email}?", yes=yes, as_json=as_json)
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        rows = queen.rows("/api/v1/invitations", tenant=tenant)
+        found = next((row for row in rows if row["email"] == email.strip().lower()), None)
+        if found is None:
+            raise NotFound(f"{email} is not invited: `rbee member invitations` shows who is")
+        queen.delete(f"/api/v1/invitations/{found['id']}")
+    Output(as_json=as_json).result({"withdrawn": email}, f"the invitation of {email} is withdrawn")
+
+
 @app.command(epilog="Example:  rbee member role ann@acme.com developer --tenant acme")
 def role(
     email: Email,

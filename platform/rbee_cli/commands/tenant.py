@@ -229,6 +229,39 @@ def impersonate(
     Output(as_json=as_json).result(visit, visit["token"])
 
 
+VISITS = {
+    "id": "VISIT", "operator": "BY", "reason": "REASON", "write": "WRITES", "requests": "REQUESTS",
+    "expires_at": "UNTIL", "ended_at": "ENDED",
+}  # fmt: skip
+VISITS_EPILOG = """Examples:
+
+  rbee tenant visits acme
+
+  rbee tenant visits acme --end 01936f1e-5d3a-7c41-9a55-2f0d6c1e8b7a
+"""
+
+
+@app.command(epilog=VISITS_EPILOG)
+def visits(
+    tenant: Slug,
+    end: Annotated[str, typer.Option(help="End this one at once.")] = "",
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """List when the operator acted in a customer's place, and why; or end a visit."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        if end:
+            ended = queen.delete(f"/api/v1/impersonations/{end}")
+            Output(as_json=as_json).result(ended, f"the visit to {ended['tenant']} is over")
+            return
+        rows = queen.rows("/api/v1/impersonations", tenant=tenant)
+    Output(as_json=as_json).table(rows, VISITS, empty=f"nobody has acted in the place of {tenant}")
+
+
 def _act(
     tenant: str, action: str, said: str, as_json: bool, queen_url: str | None, api_key: str | None
 ) -> None:
