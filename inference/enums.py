@@ -43,6 +43,24 @@ class DecisionOutcome(models.TextChoices):
     POLICY_ERROR = "policy_error"
 
 
+class LeftBecause(models.TextChoices):
+    """Why a worker is not the one that serves a task."""
+
+    MODEL = "model"  # it runs another one
+    CAPABILITY = "capability"
+    NOT_READY = "not_ready"
+    SILENT = "silent"  # its hive is not heard
+    DRAINING = "draining"
+    FULL = "full"
+    REGION = "region"
+    GPU_CLASS = "gpu_class"  # the customer's plan is for others
+    DEDICATED_TO = "dedicated_to"  # somebody else
+    TRIED = "tried"  # its hive had the task before and did not run it
+    OPERATOR_SCRIPT = "operator_script"
+    TENANT_SCRIPT = "tenant_script"
+    NOT_LEAST_LOADED = "not_least_loaded"
+
+
 class HiveState(models.TextChoices):
     ONLINE = "online"
     SILENT = "silent"  # gets no task

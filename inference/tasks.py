@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from inference.domain import hives
+from inference.domain import decision_sweep, hives
 
 
 @shared_task(name="inference.sweep_join_tokens")  # type: ignore[untyped-decorator]
@@ -14,3 +14,8 @@ def sweep_join_tokens() -> int:
 def restore_hive_acls() -> int:
     """Redis keeps users in memory. The queens restore them when they notice that it was lost; this is the second look."""
     return hives.restore_hive_acls()
+
+
+@shared_task(name="inference.sweep_decisions")  # type: ignore[untyped-decorator]
+def sweep_decisions() -> int:
+    return decision_sweep.sweep_decisions()

@@ -9,6 +9,7 @@ from inference.rest.models import Models, OneModel
 from inference.rest.plan_prices import PlanPrices
 from inference.rest.policies import ActivatePolicy, OnePolicy, Policies, RollBackPolicy
 from inference.rest.status import Status
+from inference.rest.tasks import OneDecision, Tasks
 from inference.rest.usage import Usage
 from tenants.api.base import AlwaysJSON
 from tenants.api.permissions import CanManage
@@ -38,6 +39,8 @@ management: list[URLPattern | URLResolver] = [
     path("limits", Limits.as_view()),
     re_path("^limits/(?P<kind>tenant|subject|project|key)/(?P<name>[A-Za-z0-9_-]+)$", OneTarget.as_view()),
     path("plans/<slug:slug>/prices", PlanPrices.as_view()),
+    path("tasks", Tasks.as_view()),
+    path("tasks/<str:task>/decision", OneDecision.as_view()),
     path("usage", Usage.as_view()),
     path("schema", schema),
     path("schema/", schema),

@@ -340,6 +340,7 @@ class Alert(models.Model):
     first_at = models.DateTimeField(default=timezone.now)
     last_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True)
 
     objects = TenantManager["Alert"]()
 
@@ -355,7 +356,7 @@ class Alert(models.Model):
         ]
 
     class Privacy:
-        none = ("kind", "count", "first_at", "last_at", "closed_at")
+        none = ("kind", "count", "first_at", "last_at", "closed_at", "mailed_at")
         pseudonym = ("id", "tenant", "object_ref")
         content = ("message",)
 

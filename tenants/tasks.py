@@ -1,6 +1,7 @@
 from celery import shared_task
 
-from tenants.domain import deliveries
+from tenants.domain import alert_mail, deliveries
+from tenants.domain.alerts import MAIL as MAIL_ALERTS
 from tenants.domain.courier import courier
 from tenants.domain.invitations import MAIL
 from tenants.domain.invitations import mail_invitations as mail
@@ -35,3 +36,9 @@ def mail_invitations() -> None:
 @shared_task(name="tenants.close_deleted_tenants")  # type: ignore[untyped-decorator]
 def close_deleted_tenants() -> None:
     close()
+
+
+@shared_task(name=MAIL_ALERTS)  # type: ignore[untyped-decorator]
+def mail_alerts() -> None:
+    """Asked for by whoever raises one, and by beat: for hints that were lost, and for servers that were away."""
+    alert_mail.mail_alerts()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -74,23 +74,52 @@ def record(
     scope = current_scope()
     if scope is None:
         raise OutsideScope(f"audit entry {event} needs tenant_tx or colony_tx around what it tells of")
+    entry = make_entry(
+        event,
+        actor=actor,
+        tenant_id=tenant_id or scope.tenant_id,
+        object_ref=object_ref,
+        outcome=outcome,
+        details=details,
+        request_id=request_id,
+    )
+    entry.save()
+    return entry
+
+
+def make_entry(
+    event: str,
+    *,
+    actor: Actor | str,
+    tenant_id: UUID | None,
+    object_ref: str = "",
+    outcome: str = "ok",
+    details: Mapping[str, Any] | None = None,
+    request_id: str = "",
+    at: datetime | None = None,
+) -> AuditEntry:
+    """For `record_all`. `at`: when it happened, if not at this moment. Raises ValueError as `record` does."""
     entry_id = uuid7()
     entry = AuditEntry(
         month=month_of(entry_id),
         id=entry_id,
-        tenant_id=tenant_id or scope.tenant_id,
+        tenant_id=tenant_id,
         event=event,
         actor=str(actor),
         object_ref=object_ref,
         outcome=outcome,
         details=dict(details or {}),
         request_id=request_id,
-        at=datetime.now(UTC),
+        at=at or datetime.now(UTC),
         schema_version=SCHEMA_VERSION,
     )
     entry.leaf = leaf_of(entry)
-    entry.save()
     return entry
+
+
+def record_all(entries: Iterable[AuditEntry]) -> None:
+    """Inside of `colony_tx`. One INSERT."""
+    AuditEntry.objects.bulk_create(entries)
 
 
 def leaf_hash(entry: bytes) -> bytes:

@@ -72,6 +72,20 @@ class Lane:
             pass
         except Exception as error:  # noqa: BLE001 - nobody gets a traceback
             await _own_up(exchange, error)
+        finally:
+            if exchange.refusal is not None:
+                self._note(exchange, exchange.refusal)
+
+    def _note(self, exchange: Exchange, refusal: Refused | TaskFailed) -> None:
+        """Also one that was answered further inside."""
+        if self.queen is not None:
+            self.queen.refusals.note(
+                refusal,
+                exchange.caller,
+                source=exchange.peer_ip or "",
+                request_id=exchange.request_id,
+                task_id=exchange.task_id,
+            )
 
     async def _serve(self, exchange: Exchange) -> None:
         queen = self.queen

@@ -29,6 +29,7 @@ class Authentication:
             raise errors.unavailable("Keys cannot be checked at the moment; try again.") from None
         if caller is None:
             raise errors.wrong_key() if secret else errors.no_key()
+        exchange.caller = caller
         if KeyScope.INFERENCE not in caller.scopes:
             raise errors.wrong_scope()
         return caller

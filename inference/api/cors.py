@@ -12,7 +12,7 @@ EXPOSED: Final = (
     b"x-request-id, retry-after, x-should-retry, openai-processing-ms, openai-version, "
     b"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests, "
     b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, "
-    b"x-rbee-queue-ms, x-rbee-limit-warning, idempotent-replayed, original-request"
+    b"x-rbee-queue-ms, x-rbee-worker, x-rbee-policy, x-rbee-limit-warning, idempotent-replayed, original-request"
 )
 MAX_AGE_S: Final = b"600"
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from inference.api import errors
 from inference.domain.failures import TaskFailed
 from inference.domain.refusals import Refused
+from tenants.domain.authentication import Caller
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -39,7 +40,8 @@ class Exchange:
     """`headers` has the last value of each name. `answer_headers` go out with whatever answer is sent."""
 
     __slots__ = (
-        "_receive", "_send", "answer_headers", "began", "headers", "is_broken", "request_id", "scope", "started",
+        "_receive", "_send", "answer_headers", "began", "caller", "headers", "is_broken", "refusal", "request_id",
+        "scope", "started", "task_id",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,6 +52,9 @@ class Exchange:
         self.began = time.perf_counter()
         self.request_id = f"req_{secrets.token_hex(16)}"
         self.answer_headers: list[Header] = []
+        self.caller: Caller | None = None  # None: not known yet, or nobody
+        self.task_id = ""
+        self.refusal: Refused | TaskFailed | None = None
         self.started = False  # the head of the answer has left
         self.is_broken = False  # the answer ended with an error after its head had left
 
@@ -147,6 +152,7 @@ class Exchange:
         await self.write(body, is_last=True)
 
     async def refuse(self, refusal: Refused | TaskFailed) -> None:
+        self.refusal = refusal
         body = errors.envelope(refusal.message, refusal.type, refusal.code, refusal.param)
         named = [
             (name.encode(), value.encode("latin-1", "replace")) for name, value in refusal.headers.items()

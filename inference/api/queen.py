@@ -25,6 +25,7 @@ from inference.api.guard import Guard
 from inference.api.local import LocalEnv, LocalRule
 from inference.api.receipts import HiveCredentials, settlement_of_lost
 from inference.domain.colony import Colony, HiveInfo
+from inference.domain.decision_log import DecisionLog
 from inference.domain.dispatch import Dispatcher
 from inference.domain.envelope import Envelope
 from inference.domain.hives import joined_hives, restore_hive_acls
@@ -32,8 +33,10 @@ from inference.domain.idempotency import Idempotency
 from inference.domain.limit_notices import LimitNotices
 from inference.domain.limits import Limit
 from inference.domain.offer import Offer
+from inference.domain.policy_failures import PolicyFailures, tell_failures
 from inference.domain.policy_source import Policies
 from inference.domain.recovery import Recovery
+from inference.domain.refusal_log import RefusalLog, write_refusals
 from inference.domain.reserve import Reserver, period_start_ms
 from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
@@ -62,6 +65,8 @@ class QueenEnv(LocalEnv, Protocol):
     def task_timeout_s(self) -> int: ...
     @property
     def queue_timeout_s(self) -> int: ...
+    @property
+    def decision_headers(self) -> bool: ...
 
 
 class Queen:
@@ -99,6 +104,10 @@ class Queen:
         self.callers = CallerCache(self.pool)
         self.authentication = Authentication(self.callers, LocalRule(env))
         self.policies = Policies(env.scheduler_file)
+        self.decisions = DecisionLog(self.pool, self.colony)
+        self.refusals = RefusalLog(in_thread(write_refusals))
+        self.policy_failures = PolicyFailures(in_thread(tell_failures))
+        self.policies.on_failed.append(self.policy_failures.note)
         self.offer = Offer()
         self.hive_credentials = HiveCredentials()
         self.deliveries = Deliveries()
@@ -127,6 +136,9 @@ class Queen:
         self.dispatcher.run()
         self._guard.spawn("notices", self._listen)
         self._guard.spawn("policies", self.policies.watch)
+        self._guard.spawn("decisions", self.decisions.watch)
+        self._guard.spawn("refusals", self.refusals.watch)
+        self._guard.spawn("failures of policies", self.policy_failures.watch)
         self._guard.spawn("catalog", self.offer.watch)
         self._guard.spawn("deliveries", self.deliveries.watch)
 
@@ -137,6 +149,9 @@ class Queen:
         await self.limit_notices.stop()
         await self.gatherer.close()
         await self._guard.stop()
+        await self.decisions.stop()
+        await self.refusals.stop()
+        await self.policy_failures.stop()
         await self.recovery.stop()
         await self.reserver.stop()
         await self.reader.stop()

@@ -6,6 +6,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Final, get_args
 
+import rhai_py
+
 from billing.domain.price_book import PricesDown
 from billing.domain.prices import NoPrice
 from billing.domain.pricing import PriceVersion
@@ -18,6 +20,7 @@ from inference.api.wire import Priority, Reader, TextRequest
 from inference.domain.admission import admit, in_force
 from inference.domain.choice import Choice, may_use
 from inference.domain.colony import WorkerView
+from inference.domain.dispatch import TaskStream
 from inference.domain.envelope import Envelope
 from inference.domain.idempotency import Run
 from inference.domain.offer import OfferedModel
@@ -29,8 +32,10 @@ from inference.domain.records import (
     subject_pseudonym,
     task_record,
 )
+from inference.domain.refusals import PolicyFailed
 from inference.domain.reserve import Used
 from inference.domain.task import Task
+from inference.domain.trace import Trace
 from inference.enums import Capability
 from rbee_policy.functions import Facts
 from tenants.domain.authentication import Caller
@@ -90,6 +95,7 @@ async def _run_task(
         raise errors.model_not_allowed(model.name)
     price = await _price(queen, model, caller)
     task_id = uuid7().hex
+    exchange.task_id = task_id
     if run is not None:
         run.task = task_id
     now_ms = time.time_ns() // 1_000_000
@@ -117,7 +123,6 @@ async def _run_task(
             decision=choice.facts() | ({"idempotency_key_sha256": run.scope.key} if run else {}),
         )
 
-    deciders = in_force(queen.policies, caller.tenant_id)
     task = Task(
         id=task_id,
         request_id=exchange.request_id,
@@ -134,20 +139,18 @@ async def _run_task(
         deadline_ms=now_ms + queen.env.task_timeout_s * 1000,
         make_envelope=make_envelope,
         subject=subject,
-        is_subject_counted=any(policy.needs_subject for policy in deciders),
         session=session,
         estimated_minutes=_estimated_minutes(exchange),
         price=price,
         priority=priority,
         wait_for_model_s=_wait_for_model_s(exchange, queen.env.task_timeout_s),
     )
-    used = await _used(queen, task, deciders)
-    record = task_record(task, kind=model.capability, priority=priority, used=used)
-    facts = Facts(knows_model=queen.offer.knows)
-    if any(policy.needs_customer for policy in deciders):
-        customer = customer_record(caller, tokens_used_today=used.tokens_today)
-        facts = Facts(customer, queen.offer.knows)
-        admit(queen.policies, caller.tenant_id, record, customer, facts=facts)
+    trace = Trace(task_id, exchange.request_id, caller)
+    try:
+        record, facts = await _admit(queen, task, trace, kind=model.capability)
+    except BaseException as error:
+        _end(queen, exchange, trace, error)
+        raise
     await queen.colony.look_for(model.name)
     choice = Choice(
         queen.colony,
@@ -156,9 +159,51 @@ async def _run_task(
         model=model.name,
         endpoint=endpoint,
         record=record,
+        trace=trace,
         facts=facts,
     )
-    await deliver(queen.dispatcher.start(task, choice), exchange, queen.deliveries, is_stream=task.stream)
+    starting = _start(queen, exchange, task, choice, trace)
+    await deliver(starting, exchange, queen.deliveries, is_stream=task.stream)
+
+
+async def _admit(queen: Queen, task: Task, trace: Trace, *, kind: str) -> tuple[rhai_py.Record, Facts]:
+    """What scripts see of the task. Raises Refused and TaskFailed."""
+    caller = task.caller
+    try:
+        deciders = in_force(queen.policies, caller.tenant_id)
+    except PolicyFailed:
+        trace.record = task_record(task, kind=kind, priority=task.priority)
+        raise
+    trace.note(deciders)
+    task.is_subject_counted = any(policy.needs_subject for policy in deciders)
+    trace.used = used = await _used(queen, task, deciders)
+    trace.record = record = task_record(task, kind=kind, priority=task.priority, used=used)
+    facts = Facts(knows_model=queen.offer.knows)
+    if any(policy.needs_customer for policy in deciders):
+        trace.customer = customer = customer_record(caller, tokens_used_today=used.tokens_today)
+        facts = Facts(customer, queen.offer.knows)
+        began_ns = time.perf_counter_ns()
+        try:
+            admit(queen.policies, caller.tenant_id, record, customer, facts=facts)
+        finally:
+            trace.script_micros = (time.perf_counter_ns() - began_ns) // 1000
+    return record, facts
+
+
+async def _start(queen: Queen, exchange: Exchange, task: Task, choice: Choice, trace: Trace) -> TaskStream:
+    try:
+        stream = await queen.dispatcher.start(task, choice)
+    except BaseException as error:
+        _end(queen, exchange, trace, error)
+        raise
+    _end(queen, exchange, trace, None)
+    return stream
+
+
+def _end(queen: Queen, exchange: Exchange, trace: Trace, error: BaseException | None) -> None:
+    queen.decisions.end(trace, error)
+    if queen.env.decision_headers:
+        exchange.answer_headers += trace.headers
 
 
 async def _used(queen: Queen, task: Task, deciders: list[Policy]) -> Used:

@@ -6,8 +6,9 @@ import logging
 
 import rhai_py
 
-from inference.domain.policy_source import Policies, Policy, PolicyUnavailable
+from inference.domain.policy_source import OPERATOR, Policies, Policy, PolicyUnavailable
 from inference.domain.refusals import PolicyFailed, Rejected
+from inference.enums import LeftBecause
 from rbee_policy.asking import ScriptBroke, ask_admission
 from rbee_policy.functions import NO_FACTS, Facts
 
@@ -29,9 +30,9 @@ def admit(
         try:
             rejection = ask_admission(policy.script, task, customer, facts=facts)
         except ScriptBroke as broke:
-            raise policy_failed(policy, broke) from None
+            raise policy_failed(policies, policy, broke) from None
         if rejection is not None:
-            raise Rejected(rejection)
+            raise Rejected(rejection, script_of(policy))
 
 
 def in_force(policies: Policies, tenant_id: str) -> list[Policy]:
@@ -39,11 +40,18 @@ def in_force(policies: Policies, tenant_id: str) -> list[Policy]:
     try:
         operator = policies.operator()
     except PolicyUnavailable:
-        raise PolicyFailed from None
+        policies.tell_failed(None, None)
+        raise PolicyFailed(LeftBecause.OPERATOR_SCRIPT, None) from None
     tenant = policies.of_tenant(tenant_id)
     return [operator] if tenant is None else [operator, tenant]
 
 
-def policy_failed(policy: Policy, broke: ScriptBroke) -> PolicyFailed:
+def policy_failed(policies: Policies, policy: Policy, broke: ScriptBroke) -> PolicyFailed:
+    """Its owner hears of it."""
+    policies.tell_failed(policy, broke)
     _log.error("policy of %s, sha256 %s: %s", policy.owner, policy.sha256[:12], broke)
-    return PolicyFailed()
+    return PolicyFailed(script_of(policy), broke)
+
+
+def script_of(policy: Policy) -> LeftBecause:
+    return LeftBecause.OPERATOR_SCRIPT if policy.owner == OPERATOR else LeftBecause.TENANT_SCRIPT

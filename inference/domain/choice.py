@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
 import rhai_py
 
-from inference.domain.colony import Colony, WorkerView
+from hive_agent.protocol import Endpoint, WorkerStatus
+from inference.domain.colony import CAPABILITIES, Colony, HiveView, WorkerView
 from inference.domain.policy_source import Policies
 from inference.domain.refusals import NoWorkers
 from inference.domain.routing import Decision, route
+from inference.domain.trace import Attempt, Trace
+from inference.enums import LeftBecause
 from rbee_policy.functions import NO_FACTS, Facts
 from tenants.domain.authentication import Caller
 
 
 class Choice:
-    """`decision` is that of the last call."""
+    """`decision` is that of the last call. Each call is noted in `trace`."""
 
-    __slots__ = ("_caller", "_colony", "_endpoint", "_facts", "_model", "_policies", "_record", "decision")
+    __slots__ = (
+        "_caller",
+        "_colony",
+        "_endpoint",
+        "_facts",
+        "_model",
+        "_policies",
+        "_record",
+        "_trace",
+        "decision",
+    )
 
     def __init__(
         self,
@@ -30,8 +44,10 @@ class Choice:
         model: str,
         endpoint: str,
         record: rhai_py.Record,
+        trace: Trace,
         facts: Facts = NO_FACTS,
     ) -> None:
+        self._trace = trace
         self._colony = colony
         self._policies = policies
         self._caller = caller
@@ -48,22 +64,47 @@ class Choice:
             for worker in self._colony.candidates(self._model, self._endpoint)
             if worker.hive_id not in tried_hives and may_serve(worker, self._caller)
         ]
+        attempt = Attempt([worker.fields for worker in offered], self._gone(offered, tried_hives))
+        self._trace.begin(attempt)
         if not offered:
             raise NoWorkers(
                 self._model, is_loading=self._colony.is_loading(self._model), is_busy=bool(self._busy())
             )
         try:
-            worker, self.decision = self._route(offered)
+            worker, self.decision = self._route(offered, attempt)
+            self._trace.operator_sha256 = self.decision.operator
+            self._trace.tenant_sha256 = self.decision.tenant
         except NoWorkers:
             if self._would_wait(offered):
                 raise NoWorkers(self._model, is_busy=True) from None
             raise
         return worker
 
-    def _route(self, offered: list[WorkerView]) -> tuple[WorkerView, Decision]:
+    def _route(
+        self, offered: list[WorkerView], attempt: Attempt | None = None
+    ) -> tuple[WorkerView, Decision]:
         return route(
-            self._policies, self._caller.tenant_id, self._record, self._model, offered, facts=self._facts
+            self._policies,
+            self._caller.tenant_id,
+            self._record,
+            self._model,
+            offered,
+            facts=self._facts,
+            attempt=attempt,
         )
+
+    def _gone(
+        self, offered: list[WorkerView], tried_hives: Collection[str]
+    ) -> list[tuple[dict[str, Any], LeftBecause]]:
+        """Who has the model and is not offered. Looked for only where there is such a worker."""
+        everybody = self._colony.of_model(self._model)
+        if len(everybody) == len(offered):
+            return []
+        return [
+            (worker.fields, reason)
+            for hive, worker in everybody
+            if (reason := reason_against(hive, worker, self._caller, self._endpoint, tried_hives))
+        ]
 
     def _busy(self) -> list[WorkerView]:
         return [worker for worker in self._colony.busy(self._model) if may_serve(worker, self._caller)]
@@ -89,6 +130,30 @@ class Choice:
         if decision is None:
             return {}
         return {"candidates": decision.candidates, "chosen": decision.chosen, "micros": decision.micros}
+
+
+def reason_against(
+    hive: HiveView, worker: WorkerView, caller: Caller, endpoint: str, tried_hives: Collection[str]
+) -> LeftBecause | None:
+    """Why host code does not offer a worker that has the model. None for what `Choice` offers: the same questions, in an
+    order of their own."""
+    if _owner(worker) not in {"", caller.tenant_slug}:
+        return LeftBecause.DEDICATED_TO
+    if not in_region(worker.region, caller.region):
+        return LeftBecause.REGION
+    if caller.gpu_classes and worker.fields["gpu_type"] not in caller.gpu_classes:
+        return LeftBecause.GPU_CLASS
+    if worker.capability != CAPABILITIES[Endpoint(endpoint)]:
+        return LeftBecause.CAPABILITY
+    if hive.is_silent:
+        return LeftBecause.SILENT
+    if hive.is_draining:
+        return LeftBecause.DRAINING
+    if worker.hive_id in tried_hives:
+        return LeftBecause.TRIED
+    if worker.status != WorkerStatus.READY:
+        return LeftBecause.NOT_READY
+    return LeftBecause.FULL if worker.in_flight >= worker.capacity else None
 
 
 def may_serve(worker: WorkerView, caller: Caller) -> bool:

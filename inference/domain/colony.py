@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -137,6 +137,10 @@ class Colony:
             and not hive.is_silent
             and not hive.is_draining
         ]
+
+    def of_model(self, model: str) -> Sequence[tuple[HiveView, WorkerView]]:
+        """Who has it, whether or not it may get a task."""
+        return self._by_model.get(model, ())
 
     async def look_for(self, model: str) -> None:
         """Look at once, unless a worker that is ready for `model` is known: one may have become so since the last look.

@@ -20,7 +20,7 @@ from django.utils.timezone import now
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx, tenant_tx
 from inference.domain.errors import InvalidInput, NotFound
-from inference.enums import VersionStatus
+from inference.enums import OnError, VersionStatus
 from inference.models import Policy, PolicyVersion
 from rbee_policy import language
 from tenants.domain.invalidation import announce_after_commit
@@ -118,6 +118,12 @@ def active_policies() -> list[ActivePolicy]:
             )
             for version in PolicyVersion.objects.filter(status=VersionStatus.ACTIVE)
         ]
+
+
+def owners_that_fall_back() -> list[UUID | None]:
+    """To the least loaded worker, when their `route_task` breaks."""
+    with colony_tx("policies that fall back"):
+        return list(Policy.objects.filter(on_error=OnError.LEAST_LOADED).values_list("tenant_id", flat=True))
 
 
 def version_of(version_id: UUID) -> PolicyVersion:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
+from uuid import UUID
 
 import rhai_py
 
@@ -23,10 +25,12 @@ from inference.domain import policies
 from inference.domain.errors import InvalidInput
 from inference.models import PolicyVersion
 from rbee_policy import language
+from rbee_policy.asking import ScriptBroke
 
 FILE_LOOK_S: Final = 0.5
 DATABASE_LOOK_S: Final = 5.0
 MAX_FILE_BYTES: Final = 1 << 20
+OPERATOR: Final = "operator"  # as an owner
 DEFAULT_FILE: Final = Path(__file__).resolve().parents[1] / "policies" / "default.rhai"
 
 _log = logging.getLogger(__name__)
@@ -51,6 +55,9 @@ class Policy:
         self.turn = count()
 
 
+OnFailed = Callable[[Policy | None, ScriptBroke | None], None]
+
+
 class Policies:
     """One per queen process. `watch` keeps it up to date; `reload_soon` is for the notice that something changed.
     `file_error` says why the scheduler file as it stands is not in force."""
@@ -65,6 +72,8 @@ class Policies:
         self._tenants: dict[str, Policy] = {}
         self._changed = asyncio.Event()
         self._operator: Policy | None = self._default
+        self._fall_back: frozenset[str] = frozenset()  # owners
+        self.on_failed: list[OnFailed] = []
 
     def operator(self) -> Policy:
         """Raises PolicyUnavailable."""
@@ -75,6 +84,15 @@ class Policies:
     def of_tenant(self, tenant_id: str) -> Policy | None:
         """`tenant_id` in hex."""
         return self._tenants.get(tenant_id)
+
+    def falls_back(self, policy: Policy) -> bool:
+        """When its `route_task` breaks, the task goes on as if it had no opinion."""
+        return policy.owner in self._fall_back
+
+    def tell_failed(self, policy: Policy | None, broke: ScriptBroke | None) -> None:
+        """Of a task that a script broke on; None: the operator's never compiled."""
+        for listener in self.on_failed:
+            listener(policy, broke)
 
     def reload_soon(self) -> None:
         self._changed.set()
@@ -102,6 +120,7 @@ class Policies:
         """Keeps what is in force while the database does not answer."""
         try:
             versions = await in_thread(policies.active_policies)()
+            fall_back = await in_thread(policies.owners_that_fall_back)()
         except Exception as error:  # noqa: BLE001 - whatever keeps it from answering
             _log.warning("policies could not be read, those in force stay: %s", type(error).__name__)
             return
@@ -109,7 +128,7 @@ class Policies:
         active: Policy | None = None
         tenants: dict[str, Policy] = {}
         for version in versions:
-            owner = version.tenant_id.hex if version.tenant_id else "operator"
+            owner = _owner(version.tenant_id)
             try:
                 policy = kept.get((owner, version.sha256)) or _compiled(version.source, owner)
             except InvalidInput as error:
@@ -125,6 +144,7 @@ class Policies:
             else:
                 tenants[owner] = policy
         self._active, self._tenants = active, tenants
+        self._fall_back = frozenset(_owner(tenant_id) for tenant_id in fall_back)
         self._choose()
 
     async def _look_at_file(self) -> None:
@@ -170,6 +190,10 @@ class Policies:
         self._operator = self._file if self._file_mark is not None else self._active or self._default
 
 
+def _owner(tenant_id: UUID | None) -> str:
+    return tenant_id.hex if tenant_id else OPERATOR
+
+
 class _FileMark(NamedTuple):
     """Differs whenever the file was written or replaced."""
 
@@ -196,7 +220,7 @@ def _read(path: Path) -> str:
     return content.decode()
 
 
-def _compiled(source: str, owner: str = "operator") -> Policy:
+def _compiled(source: str, owner: str = OPERATOR) -> Policy:
     """Raises InvalidInput."""
     return Policy(policies.compile_policy(source), owner)
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from rbee_policy.asking import Rejection
+from inference.enums import LeftBecause
+from rbee_policy.asking import Rejection, ScriptBroke
 from rbee_policy.codes import REJECTION_CODES
 
 RETRY_AFTER_S: Final = 2
@@ -39,7 +40,9 @@ class Refused(Exception):
 
 
 class Rejected(Refused):
-    def __init__(self, rejection: Rejection) -> None:
+    """`by`: whose script."""
+
+    def __init__(self, rejection: Rejection, by: LeftBecause) -> None:
         status, kind = REJECTION_CODES[rejection.code]
         super().__init__(
             rejection.message,
@@ -48,6 +51,7 @@ class Rejected(Refused):
             code=rejection.code,
             headers=_retry_headers(status, kind),
         )
+        self.by = by
 
 
 class NoWorkers(Refused):
@@ -70,9 +74,10 @@ class NoWorkers(Refused):
 
 
 class PolicyFailed(Refused):
-    """What went wrong is in the log of the queen, with line and column."""
+    """What went wrong is in the log of the queen, with line and column. `broke` is None where the operator's script never
+    compiled."""
 
-    def __init__(self) -> None:
+    def __init__(self, by: LeftBecause, broke: ScriptBroke | None) -> None:
         super().__init__(
             "The policy of this service failed to decide.",
             status=500,
@@ -80,6 +85,8 @@ class PolicyFailed(Refused):
             code="policy_error",
             headers={"x-should-retry": "false"},
         )
+        self.by = by
+        self.broke = broke
 
 
 def _retry_headers(status: int, kind: str) -> dict[str, str]:

@@ -14,9 +14,10 @@ from typing import Protocol, TypeVar
 import msgspec
 import rhai_py
 
-from inference.domain.admission import in_force, policy_failed
+from inference.domain.admission import in_force, policy_failed, script_of
 from inference.domain.policy_source import Policies, Policy
 from inference.domain.refusals import NoWorkers, Rejected
+from inference.domain.trace import Attempt
 from rbee_policy.asking import Rejection, ScriptBroke, ask_routing, least_loaded
 from rbee_policy.functions import NO_FACTS, Facts
 
@@ -55,28 +56,47 @@ def route(
     workers: Sequence[W],
     *,
     facts: Facts = NO_FACTS,
+    attempt: Attempt | None = None,
 ) -> tuple[W, Decision]:
-    """`workers` may all serve the task. Raises NoWorkers, Rejected and PolicyFailed."""
+    """`workers` may all serve the task. `attempt` is told how it goes, as far as that comes. Raises NoWorkers, Rejected
+    and PolicyFailed."""
     began = time.perf_counter_ns()
     deciders = in_force(policies, tenant_id)
     left: Sequence[W] = workers
-    for policy in deciders:
-        if policy.routes and left:
-            left = _ask(policy, task, left, facts)
-    if not left:
-        raise NoWorkers(model)
-    chosen = left[0] if len(left) == 1 else least_loaded(left)
-    micros = (time.perf_counter_ns() - began) // 1000
+    attempt = attempt or Attempt()
+    try:
+        for policy in deciders:
+            if policy.routes and left:
+                left = _ask(policies, policy, task, left, facts, attempt)
+                attempt.kept.append((script_of(policy), left))
+        if not left:
+            raise NoWorkers(model)
+        chosen = left[0] if len(left) == 1 else least_loaded(left)
+    finally:
+        micros = (time.perf_counter_ns() - began) // 1000
+        attempt.micros += micros
+    attempt.chosen = chosen.id
     tenant_sha256 = deciders[1].sha256 if len(deciders) > 1 else ""
     return chosen, Decision(deciders[0].sha256, tenant_sha256, len(workers), chosen.id, micros)
 
 
-def _ask(policy: Policy, task: rhai_py.Record, workers: Sequence[W], facts: Facts) -> Sequence[W]:
-    """What the script leaves of `workers`."""
+def _ask(
+    policies: Policies,
+    policy: Policy,
+    task: rhai_py.Record,
+    workers: Sequence[W],
+    facts: Facts,
+    attempt: Attempt,
+) -> Sequence[W]:
+    """What the script leaves of `workers`: all of them where it breaks and its owner's policy falls back."""
     try:
         left = ask_routing(policy.script, task, workers, turn=next(policy.turn), facts=facts)
     except ScriptBroke as broke:
-        raise policy_failed(policy, broke) from None
+        failed = policy_failed(policies, policy, broke)
+        attempt.broke.append((script_of(policy), broke))
+        if policies.falls_back(policy):
+            return workers
+        raise failed from None
     if isinstance(left, Rejection):
-        raise Rejected(left)
+        raise Rejected(left, script_of(policy))
     return left

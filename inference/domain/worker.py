@@ -41,7 +41,7 @@ class HiveInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 class WorkerView:
     """`record` is kept up to date in place, so a script that runs sees the values it began with, and the next one
-    those of now. `in_flight` counts at once what this queen gave and took; the hive's own count comes a second later."""
+    those of now. `fields` is another dictionary after each change, so who keeps it keeps what was. `in_flight` counts at once what this queen gave and took; the hive's own count comes a second later."""
 
     __slots__ = (
         "_given", "_given_at_report", "_reported", "capability", "capacity", "fields", "hive", "id", "model", "prefix",
@@ -115,8 +115,7 @@ class WorkerView:
 
     def _tell_load(self) -> None:
         in_flight, load = self.in_flight, self._load()
-        self.fields["in_flight"] = in_flight
-        self.fields["load"] = load
+        self.fields = {**self.fields, "in_flight": in_flight, "load": load}
         self.record.update(in_flight=in_flight, load=load)
 
     def _load(self) -> float:

@@ -56,6 +56,8 @@ app.conf.update(
             "schedule": 15.0,
             "options": {"expires": 15.0},
         },
+        "alerts": {"task": "tenants.mail_alerts", "schedule": 60.0, "options": {"expires": 60.0}},
+        "decisions": {"task": "inference.sweep_decisions", "schedule": crontab(hour="3", minute="37")},
         "webhooks that are over": {"task": "tenants.sweep_webhooks", "schedule": crontab(minute="47")},
     },
 )

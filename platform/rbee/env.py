@@ -70,6 +70,8 @@ class Env:
     signup: str
     smtp_url: str
     email_from: str
+    decision_days: int
+    decision_headers: bool
 
     @property
     def is_business(self) -> bool:
@@ -106,6 +108,8 @@ def read_env(environ: Mapping[str, str]) -> Env:
         raise ImproperlyConfigured(
             "RBEE_SIGNUP=open confirms addresses by e-mail: name a server by RBEE_SMTP_URL"
         )
+    if values["decision_headers"] is None:
+        values["decision_headers"] = values["mode"] == "home"
     values["public_url"] = values["public_url"] or f"http://{_url_host(values['host'])}:{values['port']}"
     return Env(**values)
 
@@ -250,6 +254,10 @@ def _switch(text: str) -> bool:
     return _choice("0", "1")(text) == "1"
 
 
+def _switch_or_none(text: str) -> bool | None:
+    return _switch(text) if text else None
+
+
 def _hosts(text: str) -> tuple[str, ...]:
     hosts = tuple(part.strip().lower() for part in text.split(",") if part.strip())
     if any("/" in host or " " in host for host in hosts):
@@ -341,4 +349,9 @@ VARIABLES: dict[str, Variable] = {
         _smtp_url, "a URL such as smtp://user:password@host:587?tls=starttls (or tls, none)", is_secret=True
     ),
     "RBEE_EMAIL_FROM": Variable(_email_from, "an address such as rbee@example.org", "rbee@localhost"),
+    "RBEE_DECISION_DAYS": Variable(_between(1, 730), "days from 1 to 730 that decisions are kept", "30"),
+    # Left out: 1 at home, 0 in business mode.
+    "RBEE_DECISION_HEADERS": Variable(
+        _switch_or_none, "1 to tell clients which worker and policy served them, or 0"
+    ),
 }

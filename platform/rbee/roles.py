@@ -57,7 +57,10 @@ def grant_tables(connection: BaseDatabaseWrapper, application_role: str) -> None
                     )
                 )
         cursor.execute(sql.SQL("GRANT SELECT ON django_migrations TO {}").format(roles))
-        cursor.execute(sql.SQL("GRANT EXECUTE ON FUNCTION rbee_make_partitions TO {}").format(roles))
+        for function in ("rbee_make_partitions", "rbee_drop_decisions"):
+            cursor.execute(
+                sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.Identifier(function), roles)
+            )
 
 
 def rights_on(model: type[models.Model]) -> str:

@@ -16,6 +16,7 @@ import typer
 
 from rbee_cli import __version__
 from rbee_cli.commands import (
+    alert,
     chat,
     hive,
     key,
@@ -27,6 +28,7 @@ from rbee_cli.commands import (
     policy,
     project,
     status,
+    task,
     tenant,
     up,
     usage,
@@ -61,11 +63,13 @@ app.command(epilog=up.EPILOG)(up.up)
 app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=login.EPILOG)(login.login)
 app.command(epilog=chat.EPILOG)(chat.chat)
+app.add_typer(alert.app, name="alert")
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")
 app.add_typer(key.app, name="key")
 app.add_typer(limit.app, name="limit")
 app.add_typer(policy.app, name="policy")
+app.add_typer(task.app, name="task")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(project.app, name="project")

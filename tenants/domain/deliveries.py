@@ -20,12 +20,13 @@ from django.utils import timezone
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
+from tenants.domain.alerts import raise_alert
 from tenants.domain.outbox import publish
 from tenants.domain.webhook_events import wants
 from tenants.domain.webhook_signatures import unseal
 from tenants.domain.webhooks import make_delivery
 from tenants.enums import DeliveryState, EndpointStatus
-from tenants.models import Alert, WebhookDelivery, WebhookEndpoint, WebhookEvent
+from tenants.models import WebhookDelivery, WebhookEndpoint, WebhookEvent
 
 LEASE_S = 30  # longer than any fetch takes
 RETRY_AFTER_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 72_000)  # 71.6 hours, less the jitter
@@ -268,12 +269,11 @@ def _disable(endpoint: WebhookEndpoint, reason: str) -> None:
     )
     publish("webhook.disabled", endpoint.tenant_id, {"endpoint": str(endpoint.id), "reason": reason})
     why = "answered 410 Gone" if reason == "gone" else f"accepted nothing for {PATIENCE.days} days"
-    Alert.objects.get_or_create(
-        tenant_id=endpoint.tenant_id,  # type: ignore[misc]
+    raise_alert(
+        tenant_id=endpoint.tenant_id,
         kind="webhook_disabled",
         object_ref=reference,
-        closed_at=None,
-        defaults={"message": f"A webhook endpoint {why} and is not called until it is resumed."},
+        message=f"A webhook endpoint {why} and is not called until it is resumed.",
     )
 
 

@@ -251,3 +251,46 @@ def test_limits_that_make_no_sense_are_one_line(secure: SecureSystem) -> None:
     ):
         done = secure.run("limit", "set", *arguments, check=False)
         assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
+
+
+def test_task_is_explained_by_any_of_its_names(secure: SecureSystem) -> None:
+    key = create_key(secure)
+    answer = json.loads(secure.run_as(key, "chat", "What is rbee?", "--max-tokens", "5", "--json").stdout)
+    task = answer["id"].removeprefix("chatcmpl-")
+    deadline = time.monotonic() + 5
+    while not any(row["id"].replace("-", "") == task for row in secure.run_json("task", "list")):
+        assert time.monotonic() < deadline
+
+    told = secure.run("task", "explain", answer["id"]).stdout
+    found = secure.run_json("task", "explain", task)
+
+    assert found["outcome"] == "routed"
+    assert found["attempts"][0]["chosen"] == found["worker"]
+    assert re.search(rf"^{found['worker']} .* serves$", told.replace("\r", ""), re.MULTILINE)
+    assert f"sha256 {found['policies']['operator']['sha256'][:16]}" in told
+    assert secure.run_json("task", "explain", found["request_id"])["id"] == found["id"]
+    assert secure.run_json("task", "list", "--outcome", "rejected", "--model", "rbee-mini") == []
+    missing = secure.run("task", "explain", "chatcmpl-nothing", check=False)
+    assert (missing.returncode, len(missing.stderr.splitlines())) == (5, 1)
+    assert secure.run("task", "list", "--since", "yesterday", check=False).returncode == 2
+
+
+def test_alerts_are_listed_and_closed(secure: SecureSystem) -> None:
+    scheduler = secure.scheduler_file
+    scheduler.parent.mkdir(parents=True, exist_ok=True)
+    scheduler.write_text("fn route_task(task, workers) { [task][0].nothing }")
+    try:
+        key = create_key(secure)
+        deadline = time.monotonic() + 20
+        while not (rows := secure.run_json("alert", "list")):
+            secure.run_as(key, "chat", "What is rbee?", "--max-tokens", "5", check=False)
+            assert time.monotonic() < deadline
+    finally:
+        scheduler.unlink()
+
+    assert "policy_error" in secure.run("alert", "list").stdout
+    secure.run("alert", "close", rows[0]["id"])
+
+    assert secure.run("alert", "list").stdout == "nothing to see to\n"
+    assert [row["id"] for row in secure.run_json("alert", "list", "--all")] == [rows[0]["id"]]
+    assert secure.run("alert", "close", "nothing", check=False).returncode == 5

@@ -19,6 +19,7 @@ import httpx
 import pytest
 import redis
 import uvicorn
+from asgiref.sync import SyncToAsync
 from channels.routing import ProtocolTypeRouter
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
@@ -215,6 +216,7 @@ def _business(
 def home(_home: Colony) -> Iterator[Colony]:
     yield _home
     _home.tidy()
+    _no_transaction_is_left_open()
 
 
 @pytest.fixture
@@ -222,6 +224,13 @@ def business(_business: Colony) -> Iterator[Colony]:
     _business.key = _business.key_of()
     yield _business
     _business.tidy()
+    _no_transaction_is_left_open()
+
+
+def _no_transaction_is_left_open() -> None:
+    """In the thread that the queens of this process share: it would hide all that they write, and lock it."""
+    is_open = SyncToAsync.single_thread_executor.submit(lambda: connections["default"].in_atomic_block)
+    assert not is_open.result(10)
 
 
 @contextmanager

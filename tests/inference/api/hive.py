@@ -96,7 +96,7 @@ class SmallHive:
         workers = [
             protocol.WorkerReport(
                 **{
-                    "id": f"{index:032x}", "model": model, "engine": "small", "status": "ready",
+                    "id": f"{index:08x}{self.row.id.hex[8:]}", "model": model, "engine": "small", "status": "ready",
                     "capability": "text-gen", "devices": [], "in_flight": len(self.running), "queue_depth": 0,
                     "capacity": 64, "vram_mib": 0, "ttft_ms": 0, "uptime_s": 1, "pid": 1, **self._worker,
                 }

@@ -10,6 +10,7 @@ import rhai_py
 
 from inference.domain import policies
 from inference.domain.policy_source import Policy, PolicyUnavailable
+from rbee_policy.asking import ScriptBroke
 
 TENANT = "a" * 32
 
@@ -19,7 +20,11 @@ _ids = count(1)
 class Scripts:
     """What `Policies` is to those that decide. Without an operator's script nothing was ever understood."""
 
-    def __init__(self, operator: str | None, tenant: str | None = None) -> None:
+    def __init__(
+        self, operator: str | None, tenant: str | None = None, *, fall_back: tuple[str, ...] = ()
+    ) -> None:
+        self.failed: list[tuple[str, str]] = []  # owner, what broke
+        self._fall_back = fall_back
         self._operator = operator and Policy(policies.compile_policy(operator), "operator")
         self._tenant = tenant and Policy(policies.compile_policy(tenant), TENANT)
 
@@ -27,6 +32,12 @@ class Scripts:
         if not self._operator:
             raise PolicyUnavailable
         return self._operator
+
+    def falls_back(self, policy: Policy) -> bool:
+        return policy.owner in self._fall_back
+
+    def tell_failed(self, policy: Policy | None, broke: ScriptBroke | None) -> None:
+        self.failed.append((policy.owner if policy else "", broke.function if broke else ""))
 
     def of_tenant(self, tenant_id: str) -> Policy | None:
         return self._tenant or None if tenant_id == TENANT else None

@@ -27,6 +27,8 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
         "account",
         "account/memberships/{slug}",
         "account/tenants",
+        "alerts",
+        "alerts/{alert}/close",
         "hives",
         "hives/join-tokens",
         "hives/{name}",
@@ -54,6 +56,8 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
         "projects",
         "projects/{project}",
         "status",
+        "tasks",
+        "tasks/{task}/decision",
         "tenants",
         "tenants/{slug}",
         "tenants/{slug}/impersonations",
@@ -93,7 +97,18 @@ def test_unknown_urls_and_methods_are_in_the_envelope(home: Api) -> None:
 
 
 def test_lists_ask_the_database_no_more_for_more_rows(home: Api) -> None:
-    paths = ("keys", "models", "hives", "tenants", "projects", "policies", "status", "webhooks")
+    paths = (
+        "alerts",
+        "tasks",
+        "keys",
+        "models",
+        "hives",
+        "tenants",
+        "projects",
+        "policies",
+        "status",
+        "webhooks",
+    )
     counts: list[dict[str, int]] = []
     for _ in range(2):
         for _ in range(2):

@@ -11,7 +11,7 @@ from gdpr import schema
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0004_webhooks"),
+        ("tenants", "0005_alert_mail"),
     ]
 
     operations = [

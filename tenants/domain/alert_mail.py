@@ -1,0 +1,79 @@
+"""Alerts by e-mail, to the people who can do something about them: owner and administrators of the tenant, or of the
+operator. Called by a chore, never by who raises."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from smtplib import SMTPException
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.utils import timezone
+
+from gdpr.scope import colony_tx
+from tenants.domain.tenancy import OPERATOR_TENANTS
+from tenants.enums import Role
+from tenants.models import Alert, Member
+
+TOLD_FOR = timedelta(days=1)  # an older one was seen, or nobody reads
+
+logger = logging.getLogger(__name__)
+
+
+def mail_alerts() -> int:
+    """Open ones that were not mailed yet. Returns how many were. One that cannot be sent stays for the next time."""
+    if not settings.RBEE.smtp_url:
+        return 0
+    sent = 0
+    while _mail_one():
+        sent += 1
+    return sent
+
+
+def _mail_one() -> bool:
+    with colony_tx("mail an alert"):
+        alert = (
+            Alert.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(mailed_at=None, closed_at=None, first_at__gt=timezone.now() - TOLD_FOR)
+            .order_by("id")
+            .first()
+        )
+        if alert is None:
+            return False
+        addresses = _addresses(alert)
+        try:
+            if addresses:
+                # Each in the blind copy: who is responsible with whom is nobody's business outside.
+                EmailMessage(
+                    f"rbee: {alert.kind.replace('_', ' ')}",
+                    MESSAGE.format(alert=alert, url=settings.RBEE.public_url),
+                    settings.RBEE.email_from,
+                    bcc=addresses,
+                ).send()
+        except (SMTPException, OSError) as error:
+            logger.warning("an alert was not mailed (%s): the next run tries again", type(error).__name__)
+            return False
+        alert.mailed_at = timezone.now()
+        alert.save(update_fields=["mailed_at"])
+    return True
+
+
+def _addresses(alert: Alert) -> list[str]:
+    members = Member.objects.filter(role__in=[Role.OWNER, Role.ADMIN], user__is_active=True)
+    if alert.tenant_id is None:
+        members = members.filter(tenant__slug__in=OPERATOR_TENANTS)
+    else:
+        members = members.filter(tenant=alert.tenant_id)
+    return sorted(set(members.values_list("user__email", flat=True)))
+
+
+MESSAGE = """{alert.message}
+
+It is about {alert.object_ref}, and happened {alert.count} time(s) so far.
+
+    rbee alert list
+    rbee alert close {alert.id}
+
+{url}
+"""
