@@ -21,9 +21,11 @@ from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
 from gdpr.secrets import seal, unseal
 from tenants.domain import single_sign_on
+from tenants.enums import ProviderKind
 from tenants.models import IdentityProvider, User
 
-OIDC = "openid_connect"
+OIDC, SAML = "openid_connect", "saml"
+APPS = frozenset({OIDC, SAML})
 MFA_LABEL = "second-factor"
 
 logger = logging.getLogger(__name__)
@@ -80,9 +82,14 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def list_apps(
         self, request: HttpRequest | None, provider: str | None = None, client_id: str | None = None
     ) -> list[SocialApp]:
-        slug = provider if provider and provider != OIDC else ""
+        slug = provider if provider and provider not in APPS else ""
         found = [_app(one) for one in single_sign_on.providers(slug)]
-        return [app for app in found if client_id is None or app.client_id == client_id]
+        return [
+            app
+            for app in found
+            if (client_id is None or app.client_id == client_id)
+            and (bool(slug) or provider in (None, app.provider))
+        ]
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         """`pre_social_login` has refused addresses that are not the provider's to speak for."""
@@ -124,6 +131,25 @@ def _provider(slug: str) -> IdentityProvider:
 
 def _app(provider: IdentityProvider) -> SocialApp:
     """Never saved: its secret would lie open in the table."""
+    if provider.kind == ProviderKind.SAML:
+        return SocialApp(
+            provider=SAML,
+            provider_id=provider.tenant.slug,
+            name=provider.tenant.name[:40],
+            client_id=provider.tenant.slug,
+            settings={
+                "idp": {
+                    "entity_id": provider.issuer,
+                    "sso_url": provider.sso_url,
+                    "x509cert": provider.certificate,
+                },
+                "advanced": {
+                    "want_assertion_signed": True,
+                    "want_name_id": True,
+                    "want_attribute_statement": False,
+                },
+            },
+        )
     return SocialApp(
         provider=OIDC,
         provider_id=provider.tenant.slug,

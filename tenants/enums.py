@@ -19,6 +19,13 @@ class Role(models.TextChoices):
     DPO = "dpo"  # data-protection officer
 
 
+class ProviderKind(models.TextChoices):
+    """How an identity provider talks."""
+
+    OIDC = "oidc"
+    SAML = "saml"
+
+
 class KeyScope(models.TextChoices):
     INFERENCE = "inference"  # /v1
     MANAGE = "manage"  # /api/v1

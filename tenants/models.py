@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
-from tenants.enums import DeliveryState, EndpointStatus, KeyScope, Role, TenantStatus
+from tenants.enums import DeliveryState, EndpointStatus, KeyScope, ProviderKind, Role, TenantStatus
 
 
 class UserManager(BaseUserManager["User"]):
@@ -234,14 +234,17 @@ class Impersonation(models.Model):
 
 
 class IdentityProvider(models.Model):
-    """Where the people of a tenant log in by OpenID Connect. Set by the operator, who vouches for the domains: an
-    address in one of them is the provider's to speak for."""
+    """Where the people of a tenant log in. Set by the operator, who vouches for the domains: an address in one of them is
+    the provider's to speak for."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.OneToOneField(Tenant, on_delete=models.PROTECT)
-    issuer = models.URLField(max_length=500)
-    client_id = models.CharField(max_length=191)
-    secret_sealed = models.BinaryField()
+    kind = models.CharField(max_length=8, choices=ProviderKind, default=ProviderKind.OIDC)
+    issuer = models.CharField(max_length=500)  # its URL, or its entity id
+    client_id = models.CharField(max_length=191, blank=True)  # of OpenID Connect
+    secret_sealed = models.BinaryField(default=bytes)
+    sso_url = models.CharField(max_length=500, blank=True)  # of SAML
+    certificate = models.TextField(blank=True)  # of SAML: what its assertions are checked by
     domains = ArrayField(models.CharField(max_length=253))
     default_role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)  # of whom it brings
     created_at = models.DateTimeField(default=timezone.now)
@@ -249,10 +252,10 @@ class IdentityProvider(models.Model):
     objects = TenantManager["IdentityProvider"]()
 
     class Privacy:
-        none = ("default_role", "created_at")
+        none = ("kind", "default_role", "created_at")
         pseudonym = ("id", "tenant")
         secret = ("secret_sealed",)
-        content = ("issuer", "client_id", "domains")
+        content = ("issuer", "client_id", "sso_url", "certificate", "domains")
 
     def __str__(self) -> str:
         return self.issuer

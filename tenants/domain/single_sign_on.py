@@ -1,4 +1,4 @@
-"""Where the people of a tenant log in by OpenID Connect.
+"""Where the people of a tenant log in: by OpenID Connect or SAML.
 
 Set by the operator, for two reasons: the queen fetches what the issuer names, and an address in one of the domains is
 the provider's to speak for, so somebody has to know that the domain is the tenant's.
@@ -6,32 +6,54 @@ the provider's to speak for, so somebody has to know that the domain is the tena
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
+
+from cryptography.x509 import load_pem_x509_certificate
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx, tenant_tx
 from gdpr.secrets import seal, unseal
 from tenants.domain.members import add_member
 from tenants.domain.tenancy import OPERATOR_TENANTS, TenantRefused
-from tenants.enums import Role, TenantStatus
+from tenants.enums import ProviderKind, Role, TenantStatus
 from tenants.models import IdentityProvider, Member, User
 
 LABEL: Final = "identity-provider"
 
 
-def set_provider(
+def set_oidc_provider(
+    tenant_id: UUID, *, issuer: str, client_id: str, client_secret: str | None, actor: Actor, **shared: Any
+) -> IdentityProvider:
+    """`shared`: domains and default_role. `client_secret` None leaves it as it is. Raises TenantRefused."""
+    fields: dict[str, Any] = {"issuer": issuer.rstrip("/"), "client_id": client_id}
+    if client_secret:
+        fields["secret_sealed"] = seal(client_secret, LABEL)
+    return _set(tenant_id, ProviderKind.OIDC, fields, actor=actor, **shared)
+
+
+def set_saml_provider(
+    tenant_id: UUID, *, entity_id: str, sso_url: str, certificate: str, actor: Actor, **shared: Any
+) -> IdentityProvider:
+    """`shared`: domains and default_role. Raises TenantRefused, also for a certificate that is none."""
+    try:
+        load_pem_x509_certificate(certificate.encode())
+    except ValueError:
+        raise TenantRefused("certificate", "This is no X.509 certificate in PEM.") from None
+    fields = {"issuer": entity_id, "sso_url": sso_url, "certificate": certificate.strip()}
+    return _set(tenant_id, ProviderKind.SAML, fields, actor=actor, **shared)
+
+
+def _set(
     tenant_id: UUID,
+    kind: ProviderKind,
+    fields: Mapping[str, Any],
     *,
-    issuer: str,
-    client_id: str,
-    client_secret: str | None,
     domains: Sequence[str],
     default_role: str,
     actor: Actor,
 ) -> IdentityProvider:
-    """`client_secret` None leaves it as it is. Raises TenantRefused for a domain of another tenant's provider."""
     domains = sorted({domain.strip().lower() for domain in domains})
     if default_role == Role.OWNER:
         raise TenantRefused("default_role", "A provider brings no owners.")
@@ -40,21 +62,22 @@ def set_provider(
         if others.filter(domains__overlap=domains).exists():
             raise TenantRefused("domains", "One of these domains belongs to the provider of another tenant.")
         provider = IdentityProvider.objects.filter(tenant_id=tenant_id).first()
-        if provider is None:
-            if not client_secret:
+        if provider is None or provider.kind != kind:
+            if kind == ProviderKind.OIDC and "secret_sealed" not in fields:
                 raise TenantRefused("client_secret", "The provider's secret is missing.")
-            provider = IdentityProvider(tenant_id=tenant_id)
-        provider.issuer, provider.client_id = issuer.rstrip("/"), client_id
-        provider.domains, provider.default_role = domains, default_role
-        if client_secret:
-            provider.secret_sealed = seal(client_secret, LABEL)
+            before = provider
+            provider = IdentityProvider(tenant_id=tenant_id, kind=kind)
+            if before is not None:
+                before.delete()
+        for name, value in {**fields, "domains": domains, "default_role": default_role}.items():
+            setattr(provider, name, value)
         provider.save()
         record(
             "identity_provider.set",
             actor=actor,
             tenant_id=tenant_id,
             object_ref=f"identity_provider:{provider.id.hex}",
-            details={"domains": domains, "default_role": str(default_role)},
+            details={"kind": str(kind), "domains": domains, "default_role": str(default_role)},
         )
     return provider
 

@@ -24,9 +24,17 @@ class Migration(migrations.Migration):
                         default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("issuer", models.URLField(max_length=500)),
-                ("client_id", models.CharField(max_length=191)),
-                ("secret_sealed", models.BinaryField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("oidc", "Oidc"), ("saml", "Saml")], default="oidc", max_length=8
+                    ),
+                ),
+                ("issuer", models.CharField(max_length=500)),
+                ("client_id", models.CharField(blank=True, max_length=191)),
+                ("secret_sealed", models.BinaryField(default=bytes)),
+                ("sso_url", models.CharField(blank=True, max_length=500)),
+                ("certificate", models.TextField(blank=True)),
                 (
                     "domains",
                     django.contrib.postgres.fields.ArrayField(
