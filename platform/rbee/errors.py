@@ -7,8 +7,10 @@ keys are the caller's fault; a database that is away is 503; everything else is 
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
+import redis
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -94,6 +96,8 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if isinstance(sys.exception(), redis.RedisError):  # attempts to log in are counted there
+        return _plain(503, UNAVAILABLE, "redis_unavailable", "Redis does not answer; try again.")
     return _plain(500, SERVER, "internal_error", "The server had an error while processing your request.")
 
 

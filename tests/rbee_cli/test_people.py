@@ -119,6 +119,18 @@ def test_people_are_invited_and_become_owner(secure: SecureSystem) -> None:
     assert secure.run_json("member", "invitations", "--tenant", "hooli") == []
 
 
+def test_people_log_in_at_the_tenants_provider(secure: SecureSystem) -> None:
+    secure.run("tenant", "create", "umbrella")
+    issuer = ["--issuer", "https://login.umbrella.example", "--domain", "umbrella.example"]
+    shown = secure.run("tenant", "sso", "umbrella", *issuer, "--client-id", "rbee", stdin="s3cret\n").stdout
+    assert "/accounts/oidc/umbrella/login/callback/" in shown
+    assert "s3cret" not in shown
+    saml = ["--saml-url", "https://login.umbrella.example/sso", "--certificate", str(secure.certificate)]
+    assert secure.run_json("tenant", "sso", "umbrella", *issuer, *saml)["kind"] == "saml"
+    secure.run("tenant", "sso", "umbrella", "--remove", "--yes")
+    assert secure.run("tenant", "sso", "umbrella", check=False).returncode == 5
+
+
 def test_operator_visits_a_tenant_and_leaves_it(secure: SecureSystem) -> None:
     secure.run("tenant", "create", "piedpiper")
     token = secure.run("tenant", "impersonate", "piedpiper", "--reason", "ticket 4711").stdout.strip()
@@ -152,6 +164,20 @@ def test_operators_account_logs_in(secure: SecureSystem) -> None:
         (["tenant", "update", "no-such", "--plan", "pro"], 5),
         (["tenant", "suspend", "operator", "--yes"], 6),
         (["tenant", "sso", "operator", "--issuer", "https://login.example"], 2),
+        (
+            [
+                "tenant",
+                "sso",
+                "operator",
+                "--issuer",
+                "x",
+                "--domain",
+                "x.example",
+                "--saml-url",
+                "https://x/",
+            ],
+            2,
+        ),
         (["member", "invite", "no-address"], 2),
         (["member", "role", "nobody@example.org", "admin"], 5),
         (["project", "archive", "no-such", "--yes"], 5),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -152,6 +153,8 @@ SSO_EPILOG = """Examples:
 
   rbee tenant sso acme --issuer https://login.acme.com --client-id rbee --domain acme.com < secret.txt
 
+  rbee tenant sso acme --issuer https://login.acme.com/saml --saml-url https://login.acme.com/sso --certificate cert.pem --domain acme.com
+
   rbee tenant sso acme --remove --yes
 """
 
@@ -159,8 +162,14 @@ SSO_EPILOG = """Examples:
 @app.command(epilog=SSO_EPILOG)
 def sso(
     tenant: Slug,
-    issuer: Annotated[str, typer.Option(help="URL of the OpenID Connect provider.")] = "",
+    issuer: Annotated[
+        str, typer.Option(help="URL of the OpenID Connect provider, or SAML's entity id.")
+    ] = "",
     client_id: Annotated[str, typer.Option(help="What the provider calls rbee.")] = "",
+    saml_url: Annotated[str, typer.Option(help="Of SAML: where people log in.")] = "",
+    certificate: Annotated[
+        Path | None, typer.Option(help="Of SAML: the provider's certificate.", exists=True, dir_okay=False)
+    ] = None,
     domain: Annotated[
         list[str] | None, typer.Option(help="A domain of e-mail that you know to be the tenant's.")
     ] = None,
@@ -171,31 +180,38 @@ def sso(
     queen_url: QueenUrl = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Show or set where a customer's people log in. The client's secret is read from standard input."""
-    from rbee_cli.arguments import secret_from_input
+    """Show or set where a customer's people log in, by OpenID Connect or SAML. The secret of OpenID Connect is read from
+    standard input."""
     from rbee_cli.client import QueenClient
-    from rbee_cli.errors import UsageError
     from rbee_cli.output import Output
 
     path, output = f"/api/v1/tenants/{tenant}/sso", Output(as_json=as_json)
     if remove:
         confirm(f"Let nobody log in to {tenant} by its provider?", yes=yes, as_json=as_json)
-    if issuer and not (client_id and domain):
-        raise UsageError("--issuer needs --client-id and --domain")
+    body = _provider(issuer, client_id, saml_url, certificate, domain or [], role) if issuer else {}
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         if remove:
             output.result(queen.delete(path), f"the provider of {tenant} is removed")
-        elif issuer:
-            body = {
-                "issuer": issuer,
-                "client_id": client_id,
-                "client_secret": secret_from_input("Secret of the client"),
-                "domains": domain or [],
-                "default_role": role,
-            }
+        elif body:
             output.fields(queen.put(path, body))
         else:
             output.fields(queen.get(path))
+
+
+def _provider(
+    issuer: str, client_id: str, saml_url: str, certificate: Path | None, domains: list[str], role: str
+) -> dict[str, Any]:
+    from rbee_cli.arguments import secret_from_input
+    from rbee_cli.errors import UsageError
+
+    shared = {"issuer": issuer, "domains": domains, "default_role": role}
+    if saml_url and certificate and domains:
+        return {**shared, "kind": "saml", "sso_url": saml_url, "certificate": certificate.read_text()}
+    if not client_id or not domains or saml_url or certificate:
+        raise UsageError(
+            "--issuer needs --domain, and --client-id of OpenID Connect or --saml-url and --certificate of SAML"
+        )
+    return {**shared, "client_id": client_id, "client_secret": secret_from_input("Secret of the client")}
 
 
 IMPERSONATE_EPILOG = """Examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,9 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import hotp_value, yield_hotp_counters_from_time
 from django.http import HttpResponse
 from django.test import Client
+from pytest_django.fixtures import Settings
 
+from rbee.accounts import account_settings
 from tenants.models import User
 from tests.factories.tenants import PASSWORD, make_member, make_project, unique
 from tests.inference.conftest import Api, audit_events
@@ -158,6 +161,19 @@ def test_guessing_is_slowed_down(operator: Api) -> None:
     right = Program().call("post", "auth/login", {"email": member.user.email, "password": PASSWORD})
 
     assert (right.status_code, right.json()["errors"][0]["code"]) == (400, "too_many_login_attempts")
+
+
+def test_nobody_guesses_while_attempts_cannot_be_counted(operator: Api, settings: Settings) -> None:
+    member, _ = member_of(make_project().tenant, "admin")
+    settings.CACHES = account_settings(dataclasses.replace(settings.RBEE, redis_url="redis://127.0.0.1:1"))[
+        "CACHES"
+    ]
+    client = Client(raise_request_exception=False)
+    body = {"email": member.user.email, "password": PASSWORD}
+
+    answer = client.post("/_allauth/app/v1/auth/login", body, "application/json")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "redis_unavailable")
 
 
 def test_recovery_code_works_once(operator: Api) -> None:
