@@ -27,6 +27,7 @@ class VersionStatus(models.TextChoices):
     DRAFT = "draft"  # compiled, never in force
     ACTIVE = "active"
     RETIRED = "retired"  # was in force
+    REVERTED = "reverted"  # was in force until it was rolled back
 
 
 class OnError(models.TextChoices):

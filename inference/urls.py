@@ -7,7 +7,18 @@ from inference.rest.hives import Hives, JoinTokens, OneHive
 from inference.rest.limits import Limits, OneTarget
 from inference.rest.models import Models, OneModel
 from inference.rest.plan_prices import PlanPrices
-from inference.rest.policies import ActivatePolicy, OnePolicy, Policies, RollBackPolicy
+from inference.rest.policies import (
+    ActivatePolicy,
+    DryRunPolicy,
+    DryRunSource,
+    LogOfVersion,
+    OnePolicy,
+    Policies,
+    PolicyDiff,
+    PolicyLog,
+    RollBackPolicy,
+    Settings,
+)
 from inference.rest.status import Status
 from inference.rest.tasks import OneDecision, Tasks
 from inference.rest.usage import Usage
@@ -33,9 +44,15 @@ management: list[URLPattern | URLResolver] = [
     path("hives/join-tokens", JoinTokens.as_view()),
     path("hives/<str:name>", OneHive.as_view()),
     path("policies", Policies.as_view()),
+    path("policies/dry-run", DryRunSource.as_view()),
+    path("policies/log", PolicyLog.as_view()),
     path("policies/rollback", RollBackPolicy.as_view()),
+    path("policies/settings", Settings.as_view()),
     path("policies/<uuid:version_id>", OnePolicy.as_view()),
     path("policies/<uuid:version_id>/activate", ActivatePolicy.as_view()),
+    path("policies/<uuid:version_id>/diff", PolicyDiff.as_view()),
+    path("policies/<uuid:version_id>/dry-run", DryRunPolicy.as_view()),
+    path("policies/<uuid:version_id>/log", LogOfVersion.as_view()),
     path("limits", Limits.as_view()),
     re_path("^limits/(?P<kind>tenant|subject|project|key)/(?P<name>[A-Za-z0-9_-]+)$", OneTarget.as_view()),
     path("plans/<slug:slug>/prices", PlanPrices.as_view()),

@@ -42,7 +42,10 @@ def in_force(policies: Policies, tenant_id: str) -> list[Policy]:
     except PolicyUnavailable:
         policies.tell_failed(None, None)
         raise PolicyFailed(LeftBecause.OPERATOR_SCRIPT, None) from None
-    tenant = policies.of_tenant(tenant_id)
+    try:
+        tenant = policies.of_tenant(tenant_id)
+    except PolicyUnavailable:
+        raise PolicyFailed(LeftBecause.TENANT_SCRIPT, None) from None
     return [operator] if tenant is None else [operator, tenant]
 
 

@@ -5,7 +5,7 @@ Opens its own transactions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -49,12 +49,13 @@ class Seen(NamedTuple):
     broke: Sequence[Mapping[str, Any]]  # by, function, line, column
 
 
-def last_recorded(tenant_id: UUID | None, count: int) -> list[Recorded]:
-    """Newest first. `tenant_id` None: of all tenants."""
+def last_recorded(tenant_id: UUID | None, count: int) -> Iterator[Recorded]:
+    """Newest first. `tenant_id` None: of all tenants. One after the other: the workers of all of them are many."""
     with _scope_of(tenant_id):
         decisions = list(Decision.objects.order_by("-task_id")[:count])
     snapshots = snapshots_of(decisions)
-    return [_recorded(decision, snapshots.get(decision.snapshot_id, ())) for decision in decisions]
+    for decision in decisions:
+        yield _recorded(decision, snapshots.get(decision.snapshot_id, ()))
 
 
 def snapshots_of(decisions: Iterable[Decision]) -> dict[UUID | None, Sequence[Fields]]:

@@ -5,6 +5,8 @@ ColonyError
 ├── JoinRefused             401  a join token that is unknown, used or expired
 ├── NotFound                404
 ├── NameTaken               409
+├── StateConflict           409  how things stand does not allow it; `code` and the message say how they stand
+├── Busy                    503  too much of this is being done; try again
 └── RedisUnreachable        503  nothing was changed; try again
 """
 
@@ -53,6 +55,18 @@ class NameTaken(ColonyError):
     status = 409
     type = "conflict_error"
     code = "name_taken"
+
+
+class StateConflict(ColonyError):
+    status = 409
+    type = "conflict_error"
+    code = "conflict"
+
+
+class Busy(ColonyError):
+    status = 503
+    type = "service_unavailable"
+    code = "busy"
 
 
 class RedisUnreachable(ColonyError):

@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from hive_agent.protocol import WorkerStatus
-from inference.enums import Capability, Engine, HiveState, VersionStatus
+from inference.enums import Capability, Engine, HiveState
 from tenants.api.base import PageQuery
 
 
@@ -153,40 +153,6 @@ class StatusOut(serializers.Serializer[Any]):
     counts = Counts()
     hives = HiveOut(many=True)
     models = ModelOut(many=True)
-
-
-class PolicyQuery(PageQuery):
-    tenant = serializers.SlugField(
-        default="", allow_blank=True, help_text="For the operator: a tenant's; left out: its own"
-    )
-
-
-class NewPolicy(serializers.Serializer[Any]):
-    source = serializers.CharField(max_length=1 << 20, trim_whitespace=False)  # type: ignore[assignment]
-    tenant = serializers.SlugField(
-        default="", allow_blank=True, help_text="For the operator: a tenant's; left out: its own"
-    )
-    activate = serializers.BooleanField(default=False)
-
-
-class RollBack(serializers.Serializer[Any]):
-    tenant = serializers.SlugField(default="", allow_blank=True)
-
-
-class PolicyOut(serializers.Serializer[Any]):
-    id = serializers.UUIDField()
-    object = serializers.CharField(default="policy_version")
-    tenant = serializers.CharField(allow_null=True, help_text="null: the operator's")
-    number = serializers.IntegerField()
-    status = serializers.ChoiceField(VersionStatus.choices)
-    origin = serializers.ChoiceField(["api", "file"])
-    sha256 = serializers.CharField()
-    created_at = serializers.DateTimeField()
-    activated_at = serializers.DateTimeField(allow_null=True)
-
-
-class PolicyWithSource(PolicyOut):
-    source = serializers.CharField()  # type: ignore[assignment]
 
 
 class UsageQuery(PageQuery):

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -14,14 +14,13 @@ from inference.domain import policies
 from inference.domain.catalog import models_in_catalog
 from inference.domain.errors import InvalidInput, RedisUnreachable
 from inference.domain.heartbeats import read_epoch
+from inference.domain.scheduler_file import read_file
 from inference.enums import VersionStatus
 from inference.models import PolicyVersion
 from inference.rest.colony import Colony
 from inference.rest.fields import StatusOut
 from tenants.api.base import ManagementView
 from tenants.rules import Capability
-
-MAX_FILE_BYTES = 1 << 20
 
 
 class Status(ManagementView):
@@ -60,16 +59,18 @@ def policy_in_force() -> dict[str, Any]:
     return {"source": source, "path": None, "sha256": active.sha256 if active else None, "error": None}
 
 
-def _file_state(path: Any) -> dict[str, str | None]:
+def _file_state(path: Path) -> dict[str, str | None]:
     try:
-        with path.open("rb") as file:
-            source = file.read(MAX_FILE_BYTES).decode()
-        policies.compile_policy(source)
-    except InvalidInput as error:
-        return {"sha256": None, "error": error.message}
-    except (OSError, UnicodeDecodeError) as error:
-        return {"sha256": None, "error": str(error)}
-    return {"sha256": hashlib.sha256(source.encode()).hexdigest(), "error": None}
+        source = read_file(path)
+        sha256 = policies.sha256_of(source)
+        error = policies.problem_of_file(sha256)
+        if error is None:
+            policies.compile_policy(source)
+    except InvalidInput as invalid:
+        return {"sha256": None, "error": invalid.message}
+    except (OSError, ValueError) as unreadable:
+        return {"sha256": None, "error": str(unreadable)}
+    return {"sha256": None if error else sha256, "error": error}
 
 
 def _version() -> str:

@@ -12,19 +12,29 @@ import httpx
 from rbee_cli.config import DEFAULT_QUEEN_URL, Use, normal_url, read_config
 from rbee_cli.errors import CliError, Conflict, NotAuthorised, NotFound, Unreachable, UsageError
 
-TIMEOUT = httpx.Timeout(30, connect=5)
+TIMEOUT_S = 30
+CONNECT_TIMEOUT_S = 5
 
 
 class QueenClient:
     """`queen_url` and `api_key` are what the command line or the environment gave; the config file fills in."""
 
-    def __init__(self, use: Use, *, queen_url: str | None = None, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        use: Use,
+        *,
+        queen_url: str | None = None,
+        api_key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         config = read_config()
         self.use = use
         self.queen_url = checked_url(queen_url or config.queen_url or DEFAULT_QUEEN_URL)
         self.key = (api_key or "").strip() or config.key_for(use, self.queen_url)
         headers = {"authorization": f"Bearer {_printable(self.key)}"} if self.key else {}
-        self._http = httpx.Client(base_url=self.queen_url, headers=headers, timeout=TIMEOUT)
+        self._timeout_s = timeout_s
+        timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
+        self._http = httpx.Client(base_url=self.queen_url, headers=headers, timeout=timeout)
 
     def __enter__(self) -> QueenClient:
         return self
@@ -56,7 +66,7 @@ class QueenClient:
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[httpx.Response]:
         """An answer that has begun. Tokens may be a long time apart."""
         try:
-            timeout = httpx.Timeout(None, connect=5)
+            timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S)
             with self._http.stream("POST", path, json=body, timeout=timeout) as response:
                 if response.is_error:
                     response.read()
@@ -84,7 +94,7 @@ class QueenClient:
     def _unreachable(self, error: httpx.HTTPError) -> CliError:
         if isinstance(error, httpx.ReadTimeout):
             return Unreachable(
-                f"the queen at {self.queen_url} did not answer in {TIMEOUT.read:g} s: see its logs"
+                f"the queen at {self.queen_url} did not answer in {self._timeout_s:g} s: see its logs"
             )
         if "CERTIFICATE" in str(error):
             return Unreachable(

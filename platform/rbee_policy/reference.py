@@ -39,9 +39,14 @@ def tables() -> dict[str, str]:
 
 
 def rewritten(page: str) -> str:
-    """The page with the tables as they are."""
+    """The page with these tables as they are; others that are marked are left alone."""
     made = tables()
-    return _TABLE.sub(lambda found: f"{found[1]}{made[found['name']]}\n{found[3]}", page)
+
+    def table(found: re.Match[str]) -> str:
+        name = found["name"]
+        return f"{found[1]}{made[name]}\n{found[3]}" if name in made else found[0]
+
+    return _TABLE.sub(table, page)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 import re
 import shlex
+import shutil
 import subprocess
+import time
 from types import SimpleNamespace
 
+import httpx
 import pytest
 import rhai_py
 
@@ -40,7 +43,11 @@ def test_script_in_the_docs_can_be_kept_and_admits_and_routes(page: str, script:
 
 
 def test_rbee_commands_in_the_docs_run(home: System) -> None:
-    replies: dict[str, str] = {"FIRST-MACHINE:7833": home.url.removeprefix("http://")}
+    shutil.copytree(ROOT / "platform/docs/examples/policies", home.home, dirs_exist_ok=True)
+    replies: dict[str, str] = {
+        "FIRST-MACHINE:7833": home.url.removeprefix("http://"),
+        "chatcmpl-01936f1e5d3a7c419a552f0d6c1e8b7a": explained_task(home),
+    }
     ran = []
     for _, block in blocks("bash"):
         for line in block.replace("\\\n", " ").splitlines():
@@ -62,6 +69,16 @@ def test_rbee_commands_in_the_docs_run(home: System) -> None:
     assert len(ran) >= 5
 
 
+def explained_task(home: System) -> str:
+    """The answer to a task, once its decision is on record."""
+    body = {"model": "rbee-mini", "messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    answer: str = httpx.post(f"{home.url}/v1/chat/completions", json=body, timeout=60).json()["id"]
+    deadline = time.monotonic() + 10
+    while home.run("task", "explain", answer, check=False).returncode != 0:
+        assert time.monotonic() < deadline
+    return answer
+
+
 def filled(word: str, replies: dict[str, str]) -> str:
     for placeholder, value in replies.items():
         word = word.replace(placeholder, value)
@@ -81,9 +98,11 @@ def test_curl_in_readme_answers(home: System) -> None:
 
 
 def test_every_command_named_in_text_exists() -> None:
-    named = set()
+    word, named = "[a-z]+(?:-[a-z]+)*", set()
     for page in PAGES:
-        named |= {found.strip() for found in re.findall(r"`rbee ((?:[a-z]+ ?){1,2})[^`]*`", page.read_text())}
+        named |= {
+            found.strip() for found in re.findall(rf"`rbee ({word}(?: {word})?)[^`]*`", page.read_text())
+        }
     for command in sorted(named):
         done = subprocess.run(
             [*rbee(), *command.split(), "--help"], capture_output=True, text=True, check=False

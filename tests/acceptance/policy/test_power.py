@@ -205,7 +205,7 @@ def test_scripts_of_tenants_fail_closed_and_their_owner_is_told(tenant: tuple[Sy
     assert ask(system, key).status_code == 200
 
     for body in ("[task][0].nothing", "loop {}", "1"):
-        activate(system, manager, routes(body))
+        activate(system, manager, routes(f'if task.model == "rbee-mini" {{ {body} }}'))
         refused = wait_for(lambda: found if (found := ask(system, key)).status_code == 500 else None)
         assert refused.json()["error"]["code"] == "policy_error"
 

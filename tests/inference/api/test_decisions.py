@@ -111,7 +111,7 @@ def test_rejection_reaches_the_client_verbatim(business: Colony) -> None:
 
 
 def test_script_that_breaks_is_a_stable_error(business: Colony, caplog: pytest.LogCaptureFixture) -> None:
-    business.policy("fn route_task(task, workers) { [task][0].nothing }")
+    business.policy('fn route_task(task, workers) { if task.model == "m" { [task][0].nothing } }')
 
     refused = business.ask("a prompt that is nobody's business")
 

@@ -10,6 +10,7 @@ from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
 from inference.domain import policies
 from inference.domain.errors import InvalidInput, NotFound
+from inference.domain.vetting import Vetted
 from inference.models import PolicyVersion
 from tests.factories.tenants import TESTER, make_tenant
 
@@ -43,8 +44,8 @@ def test_all_that_is_wrong_with_a_script_is_told() -> None:
 
 @pytest.mark.usefixtures("db")
 def test_scheduler_file_is_kept_once_and_never_active(redis_url: str) -> None:
-    first = policies.import_file(ROUTE + " // file", actor=TESTER)
-    again = policies.import_file(ROUTE + " // file", actor=TESTER)
+    first = policies.import_file(ROUTE + " // file", Vetted(), actor=TESTER)
+    again = policies.import_file(ROUTE + " // file", Vetted(), actor=TESTER)
 
     assert again.id == first.id
     assert (first.origin, first.status) == ("file", "draft")
@@ -54,8 +55,10 @@ def test_scheduler_file_is_kept_once_and_never_active(redis_url: str) -> None:
 @pytest.mark.usefixtures("db")
 def test_policies_in_force_are_the_operators_and_each_tenants(redis_url: str) -> None:
     tenant = make_tenant()
-    operators = policies.save_version(source=ROUTE, tenant_id=None, actor=TESTER, activate=True)
-    tenants = policies.save_version(source=ROUTE + "\n", tenant_id=tenant.id, actor=TESTER, activate=True)
+    operators = policies.save_version(source=ROUTE, tenant_id=None, actor=TESTER, activate=True).version
+    tenants = policies.save_version(
+        source=ROUTE + "\n", tenant_id=tenant.id, actor=TESTER, activate=True
+    ).version
 
     active = {policy.tenant_id: policy for policy in policies.active_policies()}
 
@@ -82,7 +85,7 @@ def test_versions_saved_at_once_are_numbered_without_a_hole(committed_db: None, 
             source = f"{ROUTE} // {number}"
             return policies.save_version(
                 source=source, tenant_id=tenant.id, actor=TESTER, activate=True
-            ).number
+            ).version.number
         finally:
             connection.close()
 

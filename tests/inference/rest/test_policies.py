@@ -22,7 +22,7 @@ def test_version_is_saved_activated_and_rolled_back(operator: Api) -> None:
 
     assert (activated["status"], states) == ("active", {1: "retired", 2: "active"})
     assert (back["id"], back["status"], back["source"]) == (first["id"], "active", EU)
-    assert operator.get(f"policies/{second['id']}").json()["status"] == "retired"
+    assert operator.get(f"policies/{second['id']}").json()["status"] == "reverted"
     assert audit_events("policy.") == [
         "policy.saved", "policy.activated", "policy.saved", "policy.activated", "policy.activated",
     ]  # fmt: skip

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rbee_cli.arguments import AsJson
+from rbee_cli.commands.policy.files import blamed, line_of, read_file
 
 if TYPE_CHECKING:
     from rbee_policy.problems import Problem
 
-MAX_FILE_BYTES: Final = 1 << 20
 CHECK_EPILOG = """Examples:
 
   rbee policy check scheduler.rhai
@@ -46,7 +46,7 @@ def check(
 
     found = []
     for path in files:
-        text = _read(path)
+        text = read_file(path)
         problems = problems_in(path.name, text)
         found.append(
             {"file": str(path), "valid": not problems, "problems": [_shown(each) for each in problems]}
@@ -54,7 +54,7 @@ def check(
         if as_json:
             continue
         for problem in problems:
-            print(_line(path, problem), file=sys.stderr)
+            print(line_of(path, problem), file=sys.stderr)
         if not problems and not print_script:
             print(f"{path}: ok")
         elif not problems:
@@ -83,18 +83,17 @@ def run_cases_of(
     from rbee_policy.problems import Invalid
 
     path = cases or Path(cases_beside(str(file)))
-    policy = _read(file)
+    policy = read_file(file)
     if cases is None and not path.is_file():
         raise UsageError(f"there are no cases at {path}: write some, or name them by --cases")
-    written = _read(path)
-    blamed = file
+    written = read_file(path)
+    wrong = file
     try:
         script = compile_policy(script_in(file.name, policy))
-        blamed = path
+        wrong = path
         read = read_cases(written)
     except Invalid as invalid:
-        lines = [_line(blamed, problem) for problem in invalid.problems]
-        raise UsageError(lines[0], detail="\n".join(lines[1:])) from None
+        raise blamed(wrong, invalid) from None
     results = run_cases(script, read)
     rows = [
         {
@@ -112,27 +111,6 @@ def run_cases_of(
     output.say(f"{len(results) - failed} of {len(results)} cases passed", "red" if failed else "green")
     if failed:
         raise typer.Exit(1)
-
-
-def _read(path: Path) -> str:
-    from rbee_cli.errors import UsageError
-
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise UsageError(f"{path} is larger than {MAX_FILE_BYTES >> 10} KiB")
-        return content.decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"{path} is not UTF-8") from None
-
-
-def _line(path: Path, problem: Problem) -> str:
-    """As compilers write it, so that editors find the place."""
-    place = ":".join(str(part) for part in (path, problem.line, problem.column) if part is not None)
-    return f"{place}: {problem.message}"
 
 
 def _shown(problem: Problem) -> dict[str, Any]:
