@@ -134,20 +134,27 @@ def activate_version(
     return version
 
 
-def roll_back(tenant_id: UUID | None, *, actor: Actor, expected_active: int | None = None) -> PolicyVersion:
-    """Puts the version in force that was before the active one, and marks that: doing it again goes further back. Raises
-    NotFound when there is none, StateConflict and Busy."""
+def roll_back(
+    tenant_id: UUID | None, *, actor: Actor, expected_active: int | None = None
+) -> PolicyVersion | None:
+    """Puts the version in force that was before the active one, and marks that: doing it again goes further back. None when
+    the active one was the first: what decides is what decided before it, the default. Raises NotFound when no version
+    is active, StateConflict and Busy."""
     refuse_beside_file(tenant_id)
     with scope_of(tenant_id):
         before = _before(_policy_for_update(tenant_id))
-    _ensure_vetted(before)
-    compile_policy(before.source)
+    if before is not None:
+        _ensure_vetted(before)
+        compile_policy(before.source)
     with scope_of(tenant_id):
         policy = _policy_for_update(tenant_id)
         _expect(policy, expected_active)
-        if _before(policy).id != before.id:
+        if _before(policy) != before:
             raise StateConflict("another version came into force meanwhile; try again", code="policy_changed")
-        _activate(before, actor, replaced=VersionStatus.REVERTED)
+        if before is None:
+            _deactivate(policy, actor)
+        else:
+            _activate(before, actor, replaced=VersionStatus.REVERTED)
     return before
 
 
@@ -295,12 +302,11 @@ def _last_of_file(policy: Policy) -> PolicyVersion | None:
     return policy.versions.filter(origin="file").order_by("-number").first()
 
 
-def _before(policy: Policy) -> PolicyVersion:
-    """Raises NotFound."""
-    before = _last_retired(policy)
-    if before is None or _active(policy) is None:
-        raise NotFound("there is no version to roll back to", code="policy_not_found")
-    return before
+def _before(policy: Policy) -> PolicyVersion | None:
+    """What was in force before the active version. Raises NotFound when none is active."""
+    if _active(policy) is None:
+        raise NotFound("no version is in force: there is nothing to roll back", code="policy_not_found")
+    return _last_retired(policy)
 
 
 def _expect(policy: Policy, expected: int | None) -> None:
@@ -376,6 +382,25 @@ def _activate(
     )
     told = {"policy_version": str(version.id), "number": version.number, "sha256": version.sha256}
     publish("policy.activated", version.tenant_id, told)
+    announce_after_commit("policies")
+
+
+def _deactivate(policy: Policy, actor: Actor) -> None:
+    version = policy.versions.get(status=VersionStatus.ACTIVE)
+    version.status = VersionStatus.REVERTED
+    version.save(update_fields=["status"])
+    record(
+        "policy.deactivated",
+        actor=actor,
+        tenant_id=version.tenant_id,
+        object_ref=reference_of(version.id),
+        details={"number": version.number, "sha256": version.sha256},
+    )
+    publish(
+        "policy.deactivated",
+        version.tenant_id,
+        {"policy_version": str(version.id), "number": version.number},
+    )
     announce_after_commit("policies")
 
 

@@ -155,12 +155,16 @@ class ActivatePolicy(PolicyView):
 class RollBackPolicy(PolicyView):
     capabilities = {"POST": Capability.POLICIES_WRITE}
 
-    @extend_schema(operation_id="roll_back_policy", request=RollBack, responses=PolicyWithSource)
+    @extend_schema(
+        operation_id="roll_back_policy", request=RollBack, responses={200: PolicyWithSource, 204: None}
+    )
     def post(self, request: Request) -> Response:
-        """Puts the version in force that was before the active one. Again: the one before that."""
+        """Puts the version in force that was before the active one. Again: the one before that. 204 when there was none:
+        the default decides."""
         body = self.read_body(RollBack)
         owner, expected = self.owner(body["tenant"]), body.get("expected_active")
-        return Response(self.shown(policies.roll_back(owner, actor=self.actor, expected_active=expected)))
+        before = policies.roll_back(owner, actor=self.actor, expected_active=expected)
+        return Response(status=204) if before is None else Response(self.shown(before))
 
 
 class DryRunPolicy(PolicyView):

@@ -90,7 +90,7 @@ class ManagementView(APIView):
         def post(request: Request, **kwargs: Any) -> Response:
             def make() -> tuple[int, bytes]:
                 response = handler(request, **kwargs)
-                return response.status_code, JSONRenderer().render(response.data)
+                return response.status_code, JSONRenderer().render(response.data) or b"null"
 
             asked = (str(self.actor), request.path, key)
             try:

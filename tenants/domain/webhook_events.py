@@ -40,6 +40,8 @@ _EVENTS = (
                "used": 800_000, "allowed": 1_000_000}),
     EventType("policy.activated", "a version of a policy came into force",
               {"policy_version": _ID, "number": 7, "sha256": "9f86d081884c7d65"}),
+    EventType("policy.deactivated", "a policy's first version was rolled back: what decides is the default",
+              {"policy_version": _ID, "number": 7}),
     EventType("policy.disabled", "a version of a policy crashed the process that tried it, and is never in force again",
               {"policy_version": _ID, "number": 7}),
     EventType("policy.failed", "a policy in force began to fail; what follows is counted by its alert",

@@ -65,8 +65,13 @@ def test_from_push_to_rollback(secure: SecureSystem, tenant: str) -> None:
     events = secure.run_json("policy", "log", "--events", *of)
     assert [event["event"] for event in events][:2] == ["policy.activated", "policy.activated"]
     assert events[0]["details"]["is_rollback"] is True
+    first = secure.run("policy", "rollback", *of)
+    assert first.stdout == "no version is in force: the default decides again\n"
     again = secure.run("policy", "rollback", *of, check=False)
-    assert (again.returncode, again.stderr) == (5, "rbee: there is no version to roll back to\n")
+    assert (again.returncode, again.stderr) == (
+        5,
+        "rbee: no version is in force: there is nothing to roll back\n",
+    )
 
 
 def test_dry_run_says_what_would_be_otherwise(secure: SecureSystem, tenant: str) -> None:

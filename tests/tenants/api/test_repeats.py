@@ -93,3 +93,15 @@ def test_requests_at_the_same_time_make_one(committed_db: None, redis_url: str) 
     assert len({answer["kid"] for answer in answers}) == 1
     with colony_tx("tests"):
         assert ApiKey.objects.filter(project=project).count() == 2
+
+
+def test_answer_without_a_body_is_repeated_too(operator: Api) -> None:
+    """The first version rolled back to the default, once."""
+    source = 'fn should_admit(task, customer) { reject("closed") }'
+    operator.post("policies", {"source": source, "activate": True})
+
+    first, second = (post(operator, "policies/rollback", {}, "k") for _ in range(2))
+
+    assert (first.status_code, second.status_code, second.content) == (204, 204, b"")
+    assert second["idempotent-replayed"] == "true"
+    assert operator.post("policies/rollback").status_code == 404

@@ -98,12 +98,13 @@ def rollback(
     queen_url: QueenUrl = None,
     api_key: ApiKey = None,
 ) -> None:
-    """Put the version in force that was before. Again: the one before that."""
+    """Put the version in force that was before. Again: the one before that, and before the first the default."""
     from rbee_cli.output import Output
 
     with open_queen(queen_url, api_key) as queen:
         row = queen.post(f"{PATH}/rollback", {"tenant": tenant} | expecting(expect))
-    Output(as_json=as_json).result(row, f"{named(row)} is in force again")
+    said = f"{named(row)} is in force again" if row else "no version is in force: the default decides again"
+    Output(as_json=as_json).result(row, said)
 
 
 def _warn(output: Output, finding: dict[str, Any]) -> None:
