@@ -54,6 +54,7 @@ class LeftBecause(models.TextChoices):
     DRAINING = "draining"
     FULL = "full"
     REGION = "region"
+    GPU_CLASS = "gpu_class"  # the customer's plan is for others
     DEDICATED_TO = "dedicated_to"  # somebody else
     TRIED = "tried"  # its hive had the task before and did not run it
     OPERATOR_SCRIPT = "operator_script"

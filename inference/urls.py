@@ -6,6 +6,7 @@ from inference.rest import agents
 from inference.rest.hives import Hives, JoinTokens, OneHive
 from inference.rest.limits import Limits, OneTarget
 from inference.rest.models import Models, OneModel
+from inference.rest.plan_prices import PlanPrices
 from inference.rest.policies import (
     ActivatePolicy,
     DryRunPolicy,
@@ -23,10 +24,17 @@ from inference.rest.tasks import OneDecision, Tasks
 from inference.rest.usage import Usage
 from tenants.api.base import AlwaysJSON
 from tenants.api.permissions import CanManage
+from tenants.rules import Capability
 
-schema = SpectacularAPIView.as_view(
-    permission_classes=[CanManage], content_negotiation_class=AlwaysJSON, renderer_classes=[JSONRenderer]
-)
+
+class Schema(SpectacularAPIView):
+    permission_classes = [CanManage]
+    content_negotiation_class = AlwaysJSON
+    renderer_classes = [JSONRenderer]
+    capabilities = {"GET": Capability.TENANT_READ}
+
+
+schema = Schema.as_view()
 
 management: list[URLPattern | URLResolver] = [
     path("status", Status.as_view()),
@@ -47,6 +55,7 @@ management: list[URLPattern | URLResolver] = [
     path("policies/<uuid:version_id>/log", LogOfVersion.as_view()),
     path("limits", Limits.as_view()),
     re_path("^limits/(?P<kind>tenant|subject|project|key)/(?P<name>[A-Za-z0-9_-]+)$", OneTarget.as_view()),
+    path("plans/<slug:slug>/prices", PlanPrices.as_view()),
     path("tasks", Tasks.as_view()),
     path("tasks/<str:task>/decision", OneDecision.as_view()),
     path("usage", Usage.as_view()),

@@ -3,14 +3,27 @@ from django.db import models
 
 class TenantStatus(models.TextChoices):
     ACTIVE = "active"
-    SUSPENDED = "suspended"  # keys are refused, nothing is deleted
+    SUSPENDED = "suspended"  # keys are refused, members read, nothing is deleted
+    DELETING = "deleting"  # as suspended, until its time of grace is over; can be restored
+    CLOSED = "closed"  # nobody enters; its rows wait for erasure
 
 
 class Role(models.TextChoices):
+    """Of a member; `tenants.rules` says what each may do."""
+
     OWNER = "owner"
     ADMIN = "admin"
-    MEMBER = "member"
+    DEVELOPER = "developer"
+    BILLING = "billing"
     VIEWER = "viewer"
+    DPO = "dpo"  # data-protection officer
+
+
+class ProviderKind(models.TextChoices):
+    """How an identity provider talks."""
+
+    OIDC = "oidc"
+    SAML = "saml"
 
 
 class KeyScope(models.TextChoices):

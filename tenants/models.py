@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
-from tenants.enums import DeliveryState, EndpointStatus, KeyScope, Role, TenantStatus
+from tenants.enums import DeliveryState, EndpointStatus, KeyScope, ProviderKind, Role, TenantStatus
 
 
 class UserManager(BaseUserManager["User"]):
@@ -70,10 +70,14 @@ class Plan(models.Model):
     tokens_per_minute = models.PositiveIntegerField(null=True)
     tokens_per_day = models.PositiveBigIntegerField(null=True)
     concurrent_tasks = models.PositiveIntegerField(null=True)
+    limits = models.JSONField(default=dict)  # the others, as a tenant's
+    allowed_models = ArrayField(models.CharField(max_length=128), default=list)  # globs; empty: all
+    gpu_classes = ArrayField(models.CharField(max_length=50), default=list)  # gpu_type; empty: all
+    region = models.CharField(max_length=50, blank=True)  # where a tenant names none itself
 
     class Privacy:
         none = ("id", "slug", "name", "tier", "requests_per_minute", "tokens_per_minute", "tokens_per_day",
-                "concurrent_tasks")  # fmt: skip
+                "concurrent_tasks", "limits", "allowed_models", "gpu_classes", "region")  # fmt: skip
 
     def __str__(self) -> str:
         return self.slug
@@ -96,6 +100,10 @@ class Tenant(models.Model):
     concurrent_tasks = models.PositiveIntegerField(null=True)
     limits = models.JSONField(default=dict)  # the others: `tenants.domain.limits` has the shape
     subject_limits = models.JSONField(default=dict)  # of each of its end users
+    allowed_models = ArrayField(models.CharField(max_length=128), null=True)  # null: the plan's
+    gpu_classes = ArrayField(models.CharField(max_length=50), null=True)
+    suspended_at = models.DateTimeField(null=True)  # kept through a deletion that is taken back
+    deletes_at = models.DateTimeField(null=True)  # while deleting: until when it can be restored
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = TenantManager["Tenant"](tenant_field="id")
@@ -103,7 +111,7 @@ class Tenant(models.Model):
     class Privacy:
         none = ("plan", "status", "region", "industry", "gdpr_consent_at", "requests_per_minute",
                 "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "limits", "subject_limits",
-                "created_at")  # fmt: skip
+                "allowed_models", "gpu_classes", "suspended_at", "deletes_at", "created_at")  # fmt: skip
         pseudonym = ("id",)
         personal = ("slug", "name")
 
@@ -118,6 +126,7 @@ class Project(models.Model):
     name = models.CharField(max_length=200)
     limits = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
+    archived_at = models.DateTimeField(null=True)
 
     objects = TenantManager["Project"]()
 
@@ -125,7 +134,7 @@ class Project(models.Model):
         constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="tenants_project_slug")]
 
     class Privacy:
-        none = ("limits", "created_at")
+        none = ("limits", "created_at", "archived_at")
         pseudonym = ("id", "tenant")
         content = ("slug", "name")
 
@@ -137,13 +146,18 @@ class Member(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
     user = models.ForeignKey(User, on_delete=models.CASCADE)
-    role = models.CharField(max_length=20, choices=Role, default=Role.MEMBER)
+    role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = TenantManager["Member"]()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["tenant", "user"], name="tenants_member_user")]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "user"], name="tenants_member_user"),
+            models.UniqueConstraint(
+                fields=["tenant"], condition=models.Q(role=Role.OWNER), name="tenants_member_owner"
+            ),
+        ]
 
     class Privacy:
         none = ("role", "created_at")
@@ -151,6 +165,100 @@ class Member(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} {self.user_id}"
+
+
+class Invitation(models.Model):
+    """Its token is not kept: it is an HMAC of the identifier and the salt, see `tenants.domain.invitations`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    email = models.EmailField(max_length=254)  # in lower case
+    role = models.CharField(max_length=20, choices=Role)
+    salt = models.BinaryField(max_length=16)
+    invited_by = models.TextField()  # as audit entries name it
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    mailed_at = models.DateTimeField(null=True)
+    accepted_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    objects = TenantManager["Invitation"]()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "email"],
+                condition=models.Q(accepted_at=None, revoked_at=None),
+                name="tenants_invitation_open",
+            )
+        ]
+
+    class Privacy:
+        none = ("role", "created_at", "expires_at", "mailed_at", "accepted_at", "revoked_at")
+        pseudonym = ("id", "tenant", "invited_by")
+        personal = ("email",)
+        secret = ("salt",)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Impersonation(models.Model):
+    """The operator in a tenant's place: for a while, with a reason, seen by the tenant."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    operator = models.TextField()  # as audit entries name it
+    reason = models.TextField()
+    writes = models.BooleanField(default=False)
+    mac = models.BinaryField(max_length=32)
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    requests = models.PositiveIntegerField(default=0)
+
+    objects = TenantManager["Impersonation"]()
+
+    class Meta:
+        ordering = ["-id"]
+
+    class Privacy:
+        none = ("writes", "created_at", "expires_at", "ended_at", "requests")
+        pseudonym = ("id", "tenant", "operator")
+        secret = ("mac",)
+        content = ("reason",)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class IdentityProvider(models.Model):
+    """Where the people of a tenant log in. Set by the operator, who vouches for the domains: an address in one of them is
+    the provider's to speak for."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.OneToOneField(Tenant, on_delete=models.PROTECT)
+    kind = models.CharField(max_length=8, choices=ProviderKind, default=ProviderKind.OIDC)
+    issuer = models.CharField(max_length=500)  # its URL, or its entity id
+    client_id = models.CharField(max_length=191, blank=True)  # of OpenID Connect
+    secret_sealed = models.BinaryField(default=bytes)
+    sso_url = models.CharField(max_length=500, blank=True)  # of SAML
+    certificate = models.TextField(blank=True)  # of SAML: what its assertions are checked by
+    domains = ArrayField(models.CharField(max_length=253))
+    default_role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)  # of whom it brings
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["IdentityProvider"]()
+
+    class Privacy:
+        none = ("kind", "default_role", "created_at")
+        pseudonym = ("id", "tenant")
+        secret = ("secret_sealed",)
+        content = ("issuer", "client_id", "sso_url", "certificate", "domains")
+
+    def __str__(self) -> str:
+        return self.issuer
 
 
 class ApiKey(models.Model):
@@ -193,6 +301,33 @@ class ApiKey(models.Model):
     def is_usable(self, at: datetime | None = None) -> bool:
         at = at or timezone.now()
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
+
+
+class KeptAnswer(models.Model):
+    """What a POST with an Idempotency-Key was answered. Written by `tenants.domain.repeats` only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    request_sha256 = models.BinaryField(max_length=32)  # of who asked, where, and under which key
+    body_sha256 = models.BinaryField(max_length=32)
+    status = models.PositiveSmallIntegerField(default=0)
+    answer_sealed = models.BinaryField(default=bytes)  # it may show a secret
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["KeptAnswer"]()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "request_sha256"], name="tenants_keptanswer_request")
+        ]
+
+    class Privacy:
+        none = ("status", "created_at")
+        pseudonym = ("id", "tenant", "request_sha256", "body_sha256")
+        secret = ("answer_sealed",)
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class Alert(models.Model):

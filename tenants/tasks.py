@@ -3,7 +3,11 @@ from celery import shared_task
 from tenants.domain import alert_mail, deliveries
 from tenants.domain.alerts import MAIL as MAIL_ALERTS
 from tenants.domain.courier import courier
+from tenants.domain.invitations import MAIL
+from tenants.domain.invitations import mail_invitations as mail
 from tenants.domain.outbox import DELIVER
+from tenants.domain.repeats import forget_answers as forget
+from tenants.domain.tenant_life import close_deleted_tenants as close
 
 
 @shared_task(name=DELIVER)  # type: ignore[untyped-decorator]
@@ -16,6 +20,22 @@ def deliver_webhooks() -> None:
 def sweep_webhooks() -> None:
     deliveries.give_up_overdue()
     deliveries.forget_old()
+
+
+@shared_task(name="tenants.forget_answers")  # type: ignore[untyped-decorator]
+def forget_answers() -> None:
+    forget()
+
+
+@shared_task(name=MAIL)  # type: ignore[untyped-decorator]
+def mail_invitations() -> None:
+    """Asked for by whoever invites, and by beat: for hints that were lost, and for servers that were away."""
+    mail()
+
+
+@shared_task(name="tenants.close_deleted_tenants")  # type: ignore[untyped-decorator]
+def close_deleted_tenants() -> None:
+    close()
 
 
 @shared_task(name=MAIL_ALERTS)  # type: ignore[untyped-decorator]

@@ -104,6 +104,18 @@ def set_price(
     return price
 
 
+def plan_card(plan: Plan, *, currency: str = DEFAULT_CURRENCY, actor: Actor) -> PriceCard:
+    """Of a plan that pays other prices than everybody. Made when there is none. Raises PriceRefused."""
+    card = PriceCard.objects.filter(plan=plan).first()
+    return card or ensure_card(f"plan-{plan.slug}", currency=currency, plan=plan, actor=actor)
+
+
+def current_prices(plan: Plan) -> list[Price]:
+    """On the plan's own card, by model."""
+    newest = Price.objects.filter(card__plan=plan, valid_from__lte=timezone.now())
+    return list(newest.order_by("model", "-valid_from", "-version").distinct("model"))
+
+
 def require_price(model_name: str, capability: str) -> Price:
     """The price that everyone without a card of their own pays. To be called before a model is published. Raises NoPrice
     when there is none, or when it leaves out what the model meters: that would be free by omission."""

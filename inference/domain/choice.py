@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 import rhai_py
@@ -139,6 +141,8 @@ def reason_against(
         return LeftBecause.DEDICATED_TO
     if not in_region(worker.region, caller.region):
         return LeftBecause.REGION
+    if caller.gpu_classes and worker.fields["gpu_type"] not in caller.gpu_classes:
+        return LeftBecause.GPU_CLASS
     if worker.capability != CAPABILITIES[Endpoint(endpoint)]:
         return LeftBecause.CAPABILITY
     if hive.is_silent:
@@ -153,8 +157,18 @@ def reason_against(
 
 
 def may_serve(worker: WorkerView, caller: Caller) -> bool:
-    """What no script can widen: the customer's region, and workers that are somebody else's."""
-    return in_region(worker.region, caller.region) and _owner(worker) in {"", caller.tenant_slug}
+    """What no script can widen: the customer's region and GPU classes, and workers that are somebody else's."""
+    return (
+        in_region(worker.region, caller.region)
+        and _owner(worker) in {"", caller.tenant_slug}
+        and (not caller.gpu_classes or worker.fields["gpu_type"] in caller.gpu_classes)
+    )
+
+
+@lru_cache(maxsize=4096)
+def may_use(allowed_models: tuple[str, ...], model_name: str) -> bool:
+    """`allowed_models`: globs; none allow all."""
+    return not allowed_models or any(fnmatchcase(model_name, glob) for glob in allowed_models)
 
 
 def in_region(place: str, region: str) -> bool:

@@ -14,11 +14,11 @@ from inference.models import Hive
 from inference.rest.colony import Colony
 from inference.rest.fields import HiveOut, JoinTokenOut, NewJoinToken
 from tenants.api.base import ManagementView, PageQuery, deleted_response, list_response, page_of
-from tenants.api.permissions import IsOperator
+from tenants.rules import Capability
 
 
 class Hives(ManagementView):
-    permission_classes = [IsOperator]
+    capabilities = {"GET": Capability.COLONY_READ}
 
     @extend_schema(operation_id="list_hives", parameters=[PageQuery], responses=HiveOut(many=True))
     def get(self, request: Request) -> Response:
@@ -28,7 +28,7 @@ class Hives(ManagementView):
 
 
 class OneHive(ManagementView):
-    permission_classes = [IsOperator]
+    capabilities = {"GET": Capability.COLONY_READ, "DELETE": Capability.COLONY_WRITE}
 
     @extend_schema(operation_id="get_hive", responses=HiveOut)
     def get(self, request: Request, name: str) -> Response:
@@ -41,7 +41,7 @@ class OneHive(ManagementView):
 
 
 class JoinTokens(ManagementView):
-    permission_classes = [IsOperator]
+    capabilities = {"POST": Capability.COLONY_WRITE}
 
     @extend_schema(operation_id="create_join_token", request=NewJoinToken, responses={201: JoinTokenOut})
     def post(self, request: Request) -> Response:

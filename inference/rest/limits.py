@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import msgspec
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
@@ -13,12 +12,15 @@ from rest_framework.response import Response
 
 from inference.domain.limit_report import report
 from tenants.api.base import ManagementView, list_response
+from tenants.api.etags import tagged, unchanged
+from tenants.api.fields import LimitsFields
 from tenants.api.keys import find_key
 from tenants.api.permissions import is_operator
 from tenants.api.tenancy import find_tenant, scope_of
 from tenants.domain.limit_shape import RATES, LevelLimits, LimitsRefused, read_limits
-from tenants.domain.limits import limits_of_target, set_limits
+from tenants.domain.limits import limits_of_target, set_limits, shown_limits
 from tenants.models import Project
+from tenants.rules import Capability
 
 NOTHING: Mapping[str, Any] = {**dict.fromkeys(RATES), "quantities": None, "spend_micros": None, "soft": False}
 
@@ -36,28 +38,9 @@ class LimitOut(serializers.Serializer[Any]):
     soft = serializers.BooleanField()
 
 
-class PerPeriodFields(serializers.Serializer[Any]):
-    day = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-    month = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-
-
-class LimitsFields(serializers.Serializer[Any]):
-    """For the schema: `tenants.domain.limit_shape` checks."""
-
-    requests_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-    tokens_per_minute = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-    concurrent_tasks = serializers.IntegerField(required=False, allow_null=True, min_value=0)
-    quantities = serializers.DictField(
-        child=PerPeriodFields(),
-        required=False,
-        allow_null=True,
-        help_text="By unit: requests, tokens, images, audio_seconds, video_seconds, gpu_seconds",
-    )
-    spend_micros = PerPeriodFields(required=False, allow_null=True)
-    soft = serializers.BooleanField(required=False, help_text="Warn, and refuse nobody")
-
-
 class Limits(ManagementView):
+    capabilities = {"GET": Capability.LIMITS_READ}
+
     @extend_schema(operation_id="list_limits", responses=LimitOut(many=True))
     def get(self, request: Request) -> Response:
         """What applies to the caller's key, and how much of it is used."""
@@ -65,12 +48,15 @@ class Limits(ManagementView):
 
 
 class OneTarget(ManagementView):
+    capabilities = {
+        "GET": Capability.LIMITS_READ,
+        "PUT": Capability.LIMITS_WRITE,
+        "PATCH": Capability.LIMITS_WRITE,
+    }
+
     @extend_schema(operation_id="get_limits", responses=LimitsFields)
     def get(self, request: Request, kind: str, name: str) -> Response:
-        with scope_of(self.caller, "limits"):
-            target = self._find(kind, name)
-            limits = read_limits(target.subject_limits) if kind == "subject" else limits_of_target(target)
-        return Response(_shown(kind, limits))
+        return tagged(self._read(kind, name))
 
     @extend_schema(operation_id="replace_limits", request=LimitsFields, responses=LimitsFields)
     def put(self, request: Request, kind: str, name: str) -> Response:
@@ -87,11 +73,19 @@ class OneTarget(ManagementView):
             target = self._find(kind, name)
         if kind == "tenant" and not is_operator(self.caller):
             raise PermissionDenied("What a tenant may use is the operator's to say.")
+        scope = scope_of(self.caller, "limits, if unchanged")
         try:
-            limits = set_limits(target, change, actor=self.actor, of_subjects=kind == "subject")
+            with unchanged(self.request, scope, target, lambda _: self._read(kind, name)):
+                limits = set_limits(target, change, actor=self.actor, of_subjects=kind == "subject")
         except LimitsRefused as error:
             raise ValidationError({error.param: [str(error)]}) from None
-        return Response(_shown(kind, limits))
+        return tagged(_shown(kind, limits))
+
+    def _read(self, kind: str, name: str) -> dict[str, Any]:
+        with scope_of(self.caller, "limits"):
+            target = self._find(kind, name)
+            limits = read_limits(target.subject_limits) if kind == "subject" else limits_of_target(target)
+        return _shown(kind, limits)
 
     def _find(self, kind: str, name: str) -> Any:
         """A tenant by its slug, also for its end users; a project by its identifier, a key by that or its kid."""
@@ -108,12 +102,4 @@ def _project(project_id: str) -> Project:
 
 
 def _shown(kind: str, limits: LevelLimits) -> dict[str, Any]:
-    shown = {
-        **dict.fromkeys(RATES),
-        "quantities": {},
-        "spend_micros": {},
-        "soft": False,
-        **msgspec.to_builtins(limits),
-    }
-    shown.pop("version", None)
-    return {"object": "limits", "level": kind, **shown}
+    return {"object": "limits", "level": kind, **shown_limits(limits)}

@@ -11,11 +11,11 @@ from inference.models import Model
 from inference.rest.colony import Colony
 from inference.rest.fields import ModelOut, NewModelBody
 from tenants.api.base import ManagementView, PageQuery, deleted_response, list_response, page_of
-from tenants.api.permissions import IsOperator
+from tenants.rules import Capability
 
 
 class Models(ManagementView):
-    permission_classes = [IsOperator]
+    capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
 
     @extend_schema(operation_id="list_models", parameters=[PageQuery], responses=ModelOut(many=True))
     def get(self, request: Request) -> Response:
@@ -43,7 +43,7 @@ class Models(ManagementView):
 
 
 class OneModel(ManagementView):
-    permission_classes = [IsOperator]
+    capabilities = {"GET": Capability.COLONY_READ, "DELETE": Capability.COLONY_WRITE}
 
     @extend_schema(operation_id="get_model", responses=ModelOut)
     def get(self, request: Request, name: str) -> Response:

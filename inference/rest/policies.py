@@ -41,6 +41,7 @@ from rbee_policy.rules import script_of_rules
 from tenants.api.base import ManagementView, PageQuery, list_response, page_of
 from tenants.api.permissions import is_operator
 from tenants.api.tenancy import find_tenant, scope_of
+from tenants.rules import Capability
 
 
 class PolicyView(ManagementView):
@@ -69,6 +70,8 @@ class PolicyView(ManagementView):
 
 
 class Policies(PolicyView):
+    capabilities = {"GET": Capability.POLICIES_READ, "POST": Capability.POLICIES_WRITE}
+
     @extend_schema(operation_id="list_policies", parameters=[PolicyQuery], responses=PolicyOut(many=True))
     def get(self, request: Request) -> Response:
         query = self.read_query(PolicyQuery)
@@ -100,6 +103,8 @@ class Policies(PolicyView):
 
 
 class Settings(PolicyView):
+    capabilities = {"GET": Capability.POLICIES_READ, "PATCH": Capability.COLONY_WRITE}
+
     @extend_schema(operation_id="get_policy_settings", parameters=[OwnerQuery], responses=SettingsOut)
     def get(self, request: Request) -> Response:
         """Which script is in force, where it comes from, and what an error of it means."""
@@ -129,12 +134,16 @@ class Settings(PolicyView):
 
 
 class OnePolicy(PolicyView):
+    capabilities = {"GET": Capability.POLICIES_READ}
+
     @extend_schema(operation_id="get_policy", responses=PolicyWithSource)
     def get(self, request: Request, version_id: UUID) -> Response:
         return Response(self.shown(self.version(version_id)))
 
 
 class ActivatePolicy(PolicyView):
+    capabilities = {"POST": Capability.POLICIES_WRITE}
+
     @extend_schema(operation_id="activate_policy", request=Activate, responses=PolicyWithSource)
     def post(self, request: Request, version_id: UUID) -> Response:
         expected = self.read_body(Activate).get("expected_active")
@@ -144,6 +153,8 @@ class ActivatePolicy(PolicyView):
 
 
 class RollBackPolicy(PolicyView):
+    capabilities = {"POST": Capability.POLICIES_WRITE}
+
     @extend_schema(
         operation_id="roll_back_policy", request=RollBack, responses={200: PolicyWithSource, 204: None}
     )
@@ -157,6 +168,8 @@ class RollBackPolicy(PolicyView):
 
 
 class DryRunPolicy(PolicyView):
+    capabilities = {"POST": Capability.POLICIES_WRITE}
+
     @extend_schema(operation_id="dry_run_policy", request=DryRun, responses=DryRunOut)
     def post(self, request: Request, version_id: UUID) -> Response:
         """What this version would have made of the last decisions, beside what the one in force makes of them."""
@@ -169,6 +182,8 @@ class DryRunPolicy(PolicyView):
 
 
 class DryRunSource(PolicyView):
+    capabilities = {"POST": Capability.POLICIES_WRITE}
+
     @extend_schema(operation_id="dry_run_source", request=DryRunOfSource, responses=DryRunOut)
     def post(self, request: Request) -> Response:
         """The same for a script that is not kept."""
@@ -178,6 +193,8 @@ class DryRunSource(PolicyView):
 
 
 class PolicyDiff(PolicyView):
+    capabilities = {"GET": Capability.POLICIES_READ}
+
     @extend_schema(operation_id="diff_policy", parameters=[DiffQuery], responses=DiffOut)
     def get(self, request: Request, version_id: UUID) -> Response:
         against = self.read_query(DiffQuery)["against"]
@@ -211,6 +228,8 @@ class PolicyDiff(PolicyView):
 
 
 class PolicyLog(PolicyView):
+    capabilities = {"GET": Capability.POLICIES_READ}
+
     @extend_schema(operation_id="list_policy_events", parameters=[LogQuery], responses=LogEntryOut(many=True))
     def get(self, request: Request) -> Response:
         """What was done with the policy: saved, activated, disabled, changed."""
@@ -222,6 +241,8 @@ class PolicyLog(PolicyView):
 
 
 class LogOfVersion(PolicyView):
+    capabilities = {"GET": Capability.POLICIES_READ}
+
     @extend_schema(
         operation_id="list_policy_version_events", parameters=[PageQuery], responses=LogEntryOut(many=True)
     )

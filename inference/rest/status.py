@@ -20,11 +20,11 @@ from inference.models import PolicyVersion
 from inference.rest.colony import Colony
 from inference.rest.fields import StatusOut
 from tenants.api.base import ManagementView
-from tenants.api.permissions import IsOperator
+from tenants.rules import Capability
 
 
 class Status(ManagementView):
-    permission_classes = [IsOperator]
+    capabilities = {"GET": Capability.COLONY_READ}
 
     @extend_schema(operation_id="get_status", responses=StatusOut)
     def get(self, request: Request) -> Response:

@@ -14,6 +14,7 @@ from inference.models import Decision
 from tenants.api.base import ManagementView, PageQuery, list_response, page_of
 from tenants.api.permissions import is_operator
 from tenants.api.tenancy import find_tenant, scope_of
+from tenants.rules import Capability
 
 
 class TaskQuery(PageQuery):
@@ -88,6 +89,8 @@ class DecisionOut(TaskOut):
 
 
 class Tasks(ManagementView):
+    capabilities = {"GET": Capability.TASKS_READ}
+
     @extend_schema(operation_id="list_tasks", parameters=[TaskQuery], responses=TaskOut(many=True))
     def get(self, request: Request) -> Response:
         """What became of tasks, newest first."""
@@ -111,6 +114,8 @@ class Tasks(ManagementView):
 
 
 class OneDecision(ManagementView):
+    capabilities = {"GET": Capability.TASKS_READ}
+
     @extend_schema(operation_id="get_task_decision", responses=DecisionOut)
     def get(self, request: Request, task: str) -> Response:
         """Why a task went where it went, or was refused. `task`: its id, that of its answer, or `x-request-id`."""

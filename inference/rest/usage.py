@@ -13,9 +13,12 @@ from inference.models import Hive
 from inference.rest.fields import UsageOut, UsageQuery
 from tenants.api.base import ManagementView, list_response, page_of
 from tenants.api.tenancy import find_tenant, scope_of
+from tenants.rules import Capability
 
 
 class Usage(ManagementView):
+    capabilities = {"GET": Capability.USAGE_READ}
+
     @extend_schema(operation_id="list_usage", parameters=[UsageQuery], responses=UsageOut(many=True))
     def get(self, request: Request) -> Response:
         """What tasks used and cost, newest first."""

@@ -40,11 +40,17 @@ app.conf.update(
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
+        "invitations": {"task": "tenants.mail_invitations", "schedule": 60.0, "options": {"expires": 60.0}},
+        "tenants whose grace is over": {
+            "task": "tenants.close_deleted_tenants",
+            "schedule": crontab(minute="7"),
+        },
         "hives' Redis users": {
             "task": "inference.restore_hive_acls",
             "schedule": 15.0,
             "options": {"expires": 15.0},  # one that waited is of no use beside the next
         },
+        "answers that were kept": {"task": "tenants.forget_answers", "schedule": crontab(minute="57")},
         "webhooks that are due": {
             "task": "tenants.deliver_webhooks",
             "schedule": 15.0,

@@ -67,6 +67,7 @@ class Env:
     outbound_ports: tuple[tuple[int, int], ...]
     outbound_proxy: str
     queue_timeout_s: int
+    signup: str
     smtp_url: str
     email_from: str
     decision_days: int
@@ -102,6 +103,11 @@ def read_env(environ: Mapping[str, str]) -> Env:
     }
     values["hive_redis_url"] = values["hive_redis_url"] or _as_hives_see(values["redis_url"])
     values["celery_broker_url"] = values["celery_broker_url"] or values["redis_url"]
+    values["signup"] = values["signup"] or ("invitation" if values["mode"] == "business" else "closed")
+    if values["signup"] == "open" and not values["smtp_url"]:
+        raise ImproperlyConfigured(
+            "RBEE_SIGNUP=open confirms addresses by e-mail: name a server by RBEE_SMTP_URL"
+        )
     if values["decision_headers"] is None:
         values["decision_headers"] = values["mode"] == "home"
     values["public_url"] = values["public_url"] or f"http://{_url_host(values['host'])}:{values['port']}"
@@ -337,6 +343,8 @@ VARIABLES: dict[str, Variable] = {
     "RBEE_OUTBOUND_PROXY": Variable(
         _url("http"), "the URL of a proxy that knows CONNECT, such as http://proxy:3128", is_secret=True
     ),
+    # Left out: invitation in business mode, closed at home.
+    "RBEE_SIGNUP": Variable(_choice("", "closed", "invitation", "open"), "closed, invitation or open"),
     "RBEE_SMTP_URL": Variable(
         _smtp_url, "a URL such as smtp://user:password@host:587?tls=starttls (or tls, none)", is_secret=True
     ),

@@ -7,8 +7,10 @@ keys are the caller's fault; a database that is away is 503; everything else is 
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
+import redis
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,7 +22,7 @@ from billing.domain.prices import PriceRefused
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
 from tenants.domain.keys import KeyRefused
-from tenants.domain.tenancy import TenantRefused, TenantTaken
+from tenants.domain.tenancy import StateRefused, TenantRefused, TenantTaken
 
 JSON = "application/json"
 INVALID, PERMISSION, CONFLICT = "invalid_request_error", "permission_error", "conflict_error"
@@ -51,6 +53,8 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Respons
         return ErrorResponse(400, INVALID, "invalid_value", str(error))
     if isinstance(error, TenantTaken):
         return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field)
+    if isinstance(error, StateRefused):
+        return ErrorResponse(409, CONFLICT, "state_conflict", str(error), error.field)
     if isinstance(error, TenantRefused):
         return ErrorResponse(400, INVALID, "invalid_value", str(error), error.field)
     if isinstance(error, Http404 | exceptions.NotFound):
@@ -77,12 +81,23 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     return _plain(403, PERMISSION, "permission_denied", "This is not yours to do.")
 
 
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return _plain(
+        403,
+        PERMISSION,
+        "csrf_failed",
+        "Send the cookie rbee_csrf back as the header X-CSRFToken, from our own pages.",
+    )
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     path = "".join(char if char.isprintable() else "?" for char in request.path[:200])
     return _plain(404, INVALID, "unknown_url", f"Unknown request URL: {request.method} {path}.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if isinstance(sys.exception(), redis.RedisError):  # attempts to log in are counted there
+        return _plain(503, UNAVAILABLE, "redis_unavailable", "Redis does not answer; try again.")
     return _plain(500, SERVER, "internal_error", "The server had an error while processing your request.")
 
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from gdpr.secrets import derive_from
+from rbee import accounts
 from rbee.databases import database_settings
 from rbee.email import email_settings
 from rbee.env import read_env
@@ -26,10 +27,11 @@ INSTALLED_APPS = [
     "gdpr",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    *accounts.APPS,
     "rest_framework",
     "drf_spectacular",
 ]
-MIDDLEWARE = ["django.middleware.security.SecurityMiddleware"]
+MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", *accounts.MIDDLEWARE]
 ROOT_URLCONF = "rbee.urls"
 ASGI_APPLICATION = "rbee.asgi.application"
 TEMPLATES = [
@@ -37,6 +39,7 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
+        "OPTIONS": {"context_processors": accounts.CONTEXT_PROCESSORS},
     }
 ]
 
@@ -54,7 +57,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
-globals().update(email_settings(RBEE.smtp_url))
+globals().update(accounts.account_settings(RBEE), **email_settings(RBEE.smtp_url))
 
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -86,6 +89,7 @@ SPECTACULAR_SETTINGS = {
         "TenantStatus": "tenants.enums.TenantStatus",
         "EndpointStatus": "tenants.enums.EndpointStatus",
         "DeliveryState": "tenants.enums.DeliveryState",
+        "Role": "tenants.enums.Role",
         "VersionStatus": "inference.enums.VersionStatus",
         "WorkerStatus": "hive_agent.protocol.WorkerStatus",
     },

@@ -1,6 +1,13 @@
 from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = [path("", include("inference.urls"))]
+from tenants.views import Invited
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", include("inference.urls")),
+    path("accounts/invitation/<str:token>/", Invited.as_view(), name="invitation"),
+    path("accounts/", include("allauth.urls")),
+    path("_allauth/", include("allauth.headless.urls")),
+]
 
 handler400 = "rbee.errors.bad_request"
 handler403 = "rbee.errors.permission_denied"

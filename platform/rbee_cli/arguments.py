@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -49,6 +51,39 @@ def pairs(texts: list[str], what: str) -> dict[str, str | int | float | bool]:
             raise UsageError(f"--{what} takes KEY=VALUE, not {text!r}")
         found[key] = _scalar(value)
     return found
+
+
+def changes(
+    texts: Mapping[str, str],
+    unset: list[str] | None,
+    models: list[str] | None,
+    gpus: list[str] | None,
+) -> dict[str, Any]:
+    """The body of a change, of what was given."""
+    from rbee_cli.errors import UsageError
+
+    body: dict[str, Any] = {field: text for field, text in texts.items() if text}
+    body |= dict.fromkeys(unset or [])
+    body |= {field: given for field, given in (("allowed_models", models), ("gpu_classes", gpus)) if given}
+    if not body:
+        raise UsageError("nothing to change: --help shows what can be")
+    return body
+
+
+def names(body: Mapping[str, Any]) -> str:
+    return ", ".join(body)
+
+
+def secret_from_input(prompt: str, *, repeat: bool = False) -> str:
+    """Never from an argument: those are seen by everybody on the machine."""
+    from rbee_cli.errors import UsageError
+
+    if sys.stdin.isatty():
+        return str(typer.prompt(prompt, hide_input=True, confirmation_prompt=repeat, err=True))
+    secret = sys.stdin.readline().rstrip("\r\n")
+    if not secret:
+        raise UsageError(f"{prompt.lower()} is missing: write it to standard input")
+    return secret
 
 
 def _scalar(text: str) -> str | int | float | bool:

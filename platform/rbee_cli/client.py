@@ -56,8 +56,11 @@ class QueenClient:
     def patch(self, path: str, body: dict[str, Any]) -> Any:
         return self._call("PATCH", path, json=body)
 
-    def delete(self, path: str) -> Any:
-        return self._call("DELETE", path)
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        return self._call("PUT", path, json=body)
+
+    def delete(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return self._call("DELETE", path, json=body)
 
     @contextmanager
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[httpx.Response]:

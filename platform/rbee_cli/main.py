@@ -22,13 +22,17 @@ from rbee_cli.commands import (
     key,
     limit,
     login,
+    member,
     model,
+    plan,
     policy,
+    project,
     status,
     task,
     tenant,
     up,
     usage,
+    user,
     webhook,
 )
 from rbee_cli.errors import CliError, UsageError
@@ -68,6 +72,10 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(task.app, name="task")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(webhook.app, name="webhook")
+app.add_typer(project.app, name="project")
+app.add_typer(member.app, name="member")
+app.add_typer(plan.app, name="plan")
+app.add_typer(user.app, name="user")
 app.command(epilog=usage.EPILOG)(usage.usage)
 
 

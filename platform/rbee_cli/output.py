@@ -31,6 +31,17 @@ class Output:
         else:
             self.say(text)
 
+    def fields(self, data: Mapping[str, Any]) -> None:
+        """One thing, a line for each of its fields."""
+        if self.as_json:
+            print_json(data)
+            return
+        table = Table(box=None, pad_edge=False, show_header=False)
+        for name, value in data.items():
+            if name not in {"object", "id"}:
+                table.add_row(Text(name, style="bold"), Text(shown(value)))
+        self.console.print(table)
+
     def table(self, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, empty: str) -> None:
         """`columns`: heading by the key of a row. `empty` is said when there is none."""
         if self.as_json:

@@ -14,6 +14,7 @@ from tenants.api.permissions import is_operator
 from tenants.api.tenancy import find_tenant, scope_of
 from tenants.domain.alerts import close_alert
 from tenants.models import Alert
+from tenants.rules import Capability
 
 
 class AlertQuery(PageQuery):
@@ -35,6 +36,8 @@ class AlertOut(serializers.ModelSerializer[Alert]):
 
 
 class Alerts(ManagementView):
+    capabilities = {"GET": Capability.ALERTS_READ}
+
     @extend_schema(operation_id="list_alerts", parameters=[AlertQuery], responses=AlertOut(many=True))
     def get(self, request: Request) -> Response:
         """What the caller has to see to, newest first."""
@@ -51,6 +54,8 @@ class Alerts(ManagementView):
 
 
 class CloseAlert(ManagementView):
+    capabilities = {"POST": Capability.ALERTS_WRITE}
+
     @extend_schema(operation_id="close_alert", request=None, responses=AlertOut)
     def post(self, request: Request, alert: UUID) -> Response:
         with scope_of(self.caller, "an alert"):

@@ -5,23 +5,33 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, NoReturn, TypeVar
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 import msgspec
 from django.db.models import Model, QuerySet
 from rest_framework import serializers
-from rest_framework.exceptions import NotAuthenticated, ParseError, PermissionDenied, ValidationError
+from rest_framework.exceptions import APIException, ParseError, PermissionDenied, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from gdpr.domain.audit import Actor
-from tenants.api.permissions import CanManage, caller_of
-from tenants.domain.authentication import Caller
+from tenants.api.permissions import CanManage, caller_of, user_of
+from tenants.domain.authentication import Caller, Person
+from tenants.domain.impersonation import actor_of
+from tenants.domain.repeats import AnotherBody, answer_once
+from tenants.domain.rights import may
+from tenants.models import User
+from tenants.rules import Capability
 
+IDEMPOTENCY_KEY = "Idempotency-Key"
+KEY_SHAPE = re.compile(r"[\x20-\x7e]{1,255}")
 PAGE_DEFAULT = 100
 PAGE_MAX = 1000
 
@@ -51,20 +61,46 @@ class AlwaysJSON(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
+class KeyReused(APIException):
+    status_code = 422
+    default_code = "idempotency_key_reuse"
+    default_detail = "This Idempotency-Key was used for another request."
+
+
 class ManagementView(APIView):
+    """A POST may carry an Idempotency-Key: `tenants.domain.repeats`."""
+
+    post: Callable[..., Response]
     parser_classes = [AnyJSONParser]
     content_negotiation_class = AlwaysJSON
     permission_classes = [CanManage]
+    # By method; a tuple holds alternatives. What is not here is closed.
+    capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
 
-    def permission_denied(
-        self, request: Request, message: str | None = None, code: str | None = None
-    ) -> NoReturn:
-        if caller_of(request) is None:
-            raise NotAuthenticated(
-                "Send a key with the scope manage, as Authorization: Bearer KEY. In home mode programs on the queen's"
-                " machine need none."
-            )
-        raise PermissionDenied(message)
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        key = request.headers.get(IDEMPOTENCY_KEY)
+        if request.method == "POST" and key is not None and caller_of(request) is not None:
+            self.post = self._once(key, self.post)
+
+    def _once(self, key: str, handler: Callable[..., Response]) -> Callable[..., Response]:
+        if not KEY_SHAPE.fullmatch(key):
+            raise ValidationError({IDEMPOTENCY_KEY: ["A key is 1 to 255 printable ASCII characters."]})
+
+        def post(request: Request, **kwargs: Any) -> Response:
+            def make() -> tuple[int, bytes]:
+                response = handler(request, **kwargs)
+                return response.status_code, JSONRenderer().render(response.data) or b"null"
+
+            asked = (str(self.actor), request.path, key)
+            try:
+                answer = answer_once(self.caller.tenant_id, asked, dict(request.data), make)
+            except AnotherBody:
+                raise KeyReused from None
+            headers = {"idempotent-replayed": "true"} if answer.is_repeated else {}
+            return Response(answer.data, answer.status, headers=headers)
+
+        return post
 
     @property
     def caller(self) -> Caller:
@@ -73,8 +109,24 @@ class ManagementView(APIView):
         return caller
 
     @property
+    def user(self) -> User:
+        user = user_of(self.request)
+        assert user is not None, "permissions let nobody pass who is not logged in"
+        return user
+
+    @property
     def actor(self) -> Actor:
-        return Actor.keyless() if self.caller.is_keyless else Actor.key(self.caller.kid)
+        caller = caller_of(self.request)
+        if caller is None:
+            return Actor.user(self.user.id)
+        if isinstance(caller, Person):
+            return actor_of(caller) if caller.impersonation_id else Actor.user(self.user.id)
+        return Actor.keyless() if caller.is_keyless else Actor.key(caller.kid)
+
+    def require(self, *wanted: Capability) -> None:
+        """Beyond what the method takes, for what a body asks. Raises PermissionDenied."""
+        if not may(self.caller, *wanted):
+            raise PermissionDenied("Only the operator of this colony may do this.")
 
     def read_body(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Raises ValidationError, also for a field that nobody knows: a mistyped one would be lost silently."""

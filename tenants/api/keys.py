@@ -14,8 +14,10 @@ from gdpr.scope import tenant_tx
 from tenants.api.base import ManagementView, PageQuery, deleted_response, list_response, page_of
 from tenants.api.tenancy import find_project, find_tenant, scope_of
 from tenants.domain.keys import KeyRefused, is_short, issue_api_key, revoke_api_key
+from tenants.domain.rights import may_grant_scopes
 from tenants.enums import KeyScope
 from tenants.models import ApiKey, Project
+from tenants.rules import Capability
 
 
 class KeyQuery(PageQuery):
@@ -62,6 +64,8 @@ class IssuedKey(KeyOut):
 
 
 class Keys(ManagementView):
+    capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+
     @extend_schema(operation_id="list_keys", parameters=[KeyQuery], responses=KeyOut(many=True))
     def get(self, request: Request) -> Response:
         query = self.read_query(KeyQuery)
@@ -77,6 +81,8 @@ class Keys(ManagementView):
     @extend_schema(operation_id="create_key", request=NewKey, responses={201: IssuedKey})
     def post(self, request: Request) -> Response:
         body = self.read_body(NewKey)
+        if not may_grant_scopes(self.caller, frozenset(body["scopes"])):
+            raise ValidationError({"scopes": ["A key may not do more than who makes it."]})
         project = self._project(body["tenant"], body["project"])
         try:
             key, secret = issue_api_key(
@@ -97,12 +103,14 @@ class Keys(ManagementView):
 
     def _project(self, tenant_slug: str, project_slug: str) -> Project:
         with scope_of(self.caller, "project of a key"):
-            if not tenant_slug and not project_slug:
+            if not tenant_slug and not project_slug and self.caller.project_id:
                 return Project.objects.select_related("tenant").get(id=self.caller.project_id)
             return find_project(find_tenant(tenant_slug or self.caller.tenant_slug), project_slug)
 
 
 class OneKey(ManagementView):
+    capabilities = {"GET": Capability.KEYS_READ, "DELETE": Capability.KEYS_WRITE}
+
     @extend_schema(operation_id="get_key", responses=KeyOut)
     def get(self, request: Request, key: str) -> Response:
         with scope_of(self.caller, "a key"):

@@ -1,8 +1,22 @@
 from django.urls import path
 
+from tenants.api.account import Account, Operators, OwnMembership, OwnTenants
 from tenants.api.alerts import Alerts, CloseAlert
+from tenants.api.impersonations import BeginImpersonation, Impersonations, OneImpersonation
+from tenants.api.invitations import AcceptInvitation, Invitations, OneInvitation
 from tenants.api.keys import Keys, OneKey
-from tenants.api.tenancy import OneTenant, Projects, Tenants
+from tenants.api.members import Members, OneMember
+from tenants.api.plans import OnePlan, Plans
+from tenants.api.projects import OneProject, Projects
+from tenants.api.single_sign_on import SingleSignOn
+from tenants.api.tenancy import (
+    OneTenant,
+    RestoreTenant,
+    ResumeTenant,
+    SuspendTenant,
+    Tenants,
+    TransferTenant,
+)
 from tenants.api.webhooks import (
     Deliveries,
     Events,
@@ -24,6 +38,12 @@ urlpatterns = [
     path("keys/<slug:key>", OneKey.as_view()),
     path("tenants", Tenants.as_view()),
     path("tenants/<slug:slug>", OneTenant.as_view()),
+    path("tenants/<slug:slug>/suspend", SuspendTenant.as_view()),
+    path("tenants/<slug:slug>/resume", ResumeTenant.as_view()),
+    path("tenants/<slug:slug>/restore", RestoreTenant.as_view()),
+    path("tenants/<slug:slug>/transfer", TransferTenant.as_view()),
+    path("tenants/<slug:slug>/sso", SingleSignOn.as_view()),
+    path("tenants/<slug:slug>/impersonations", BeginImpersonation.as_view()),
     path("projects", Projects.as_view()),
     path("webhooks", Webhooks.as_view()),
     path("webhooks/events", Events.as_view()),
@@ -36,4 +56,18 @@ urlpatterns = [
     path("webhooks/<uuid:webhook>/deliveries", Deliveries.as_view()),
     path("webhooks/<uuid:webhook>/deliveries/<uuid:delivery>", OneDelivery.as_view()),
     path("webhooks/<uuid:webhook>/deliveries/<uuid:delivery>/replay", ReplayDelivery.as_view()),
+    path("projects/<slug:project>", OneProject.as_view()),
+    path("members", Members.as_view()),
+    path("members/<uuid:member>", OneMember.as_view()),
+    path("invitations", Invitations.as_view()),
+    path("invitations/accept", AcceptInvitation.as_view()),
+    path("invitations/<uuid:invitation>", OneInvitation.as_view()),
+    path("plans", Plans.as_view()),
+    path("plans/<slug:slug>", OnePlan.as_view()),
+    path("impersonations", Impersonations.as_view()),
+    path("impersonations/<uuid:visit>", OneImpersonation.as_view()),
+    path("account", Account.as_view()),
+    path("account/tenants", OwnTenants.as_view()),
+    path("account/memberships/<slug:slug>", OwnMembership.as_view()),
+    path("operators", Operators.as_view()),
 ]

@@ -29,6 +29,7 @@ from tenants.api.webhook_fields import (
 from tenants.domain import webhooks
 from tenants.domain.webhook_events import EVENTS
 from tenants.models import WebhookDelivery, WebhookEndpoint
+from tenants.rules import Capability
 
 
 class _Conflict(APIException):
@@ -75,6 +76,8 @@ class WebhookView(ManagementView):
 
 
 class Webhooks(WebhookView):
+    capabilities = {"GET": Capability.WEBHOOKS_READ, "POST": Capability.WEBHOOKS_WRITE}
+
     @extend_schema(operation_id="list_webhooks", parameters=[WebhookQuery], responses=WebhookOut(many=True))
     def get(self, request: Request) -> Response:
         query = self.read_query(WebhookQuery)
@@ -93,6 +96,8 @@ class Webhooks(WebhookView):
 
 
 class Events(WebhookView):
+    capabilities = {"GET": Capability.WEBHOOKS_READ}
+
     @extend_schema(operation_id="list_webhook_events", responses=EventOut(many=True))
     def get(self, request: Request) -> Response:
         """Every event that there is, with an example of its data."""
@@ -105,6 +110,8 @@ class Events(WebhookView):
 
 
 class OneWebhook(WebhookView):
+    capabilities = {"GET": Capability.WEBHOOKS_READ, "DELETE": Capability.WEBHOOKS_WRITE}
+
     @extend_schema(operation_id="get_webhook", responses=WebhookOut)
     def get(self, request: Request, webhook: UUID) -> Response:
         return Response(self.shown(self.endpoint(webhook)))
@@ -116,6 +123,8 @@ class OneWebhook(WebhookView):
 
 
 class PingWebhook(WebhookView):
+    capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+
     @extend_schema(operation_id="test_webhook", request=None, responses={202: DeliveryOut})
     def post(self, request: Request, webhook: UUID) -> Response:
         """Sends webhook.ping; the delivery that is answered tells how it goes."""
@@ -124,6 +133,8 @@ class PingWebhook(WebhookView):
 
 
 class RotateWebhook(WebhookView):
+    capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+
     @extend_schema(operation_id="rotate_webhook_secret", request=Rotation, responses=WebhookWithSecret)
     def post(self, request: Request, webhook: UUID) -> Response:
         overlap = timedelta(hours=max(-1, min(self.read_body(Rotation)["overlap_hours"], 10_000)))
@@ -132,18 +143,24 @@ class RotateWebhook(WebhookView):
 
 
 class PauseWebhook(WebhookView):
+    capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+
     @extend_schema(operation_id="pause_webhook", request=None, responses=WebhookOut)
     def post(self, request: Request, webhook: UUID) -> Response:
         return Response(self.shown(webhooks.pause_endpoint(self.endpoint(webhook), actor=self.actor)))
 
 
 class ResumeWebhook(WebhookView):
+    capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+
     @extend_schema(operation_id="resume_webhook", request=None, responses=WebhookOut)
     def post(self, request: Request, webhook: UUID) -> Response:
         return Response(self.shown(webhooks.resume_endpoint(self.endpoint(webhook), actor=self.actor)))
 
 
 class ReplayWebhook(WebhookView):
+    capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+
     @extend_schema(operation_id="replay_webhook", request=Replay, responses={202: Replayed})
     def post(self, request: Request, webhook: UUID) -> Response:
         """Sends the events of a time again, under the ids that they have."""
@@ -159,6 +176,8 @@ class ReplayWebhook(WebhookView):
 
 
 class Deliveries(WebhookView):
+    capabilities = {"GET": Capability.WEBHOOKS_READ}
+
     @extend_schema(
         operation_id="list_webhook_deliveries", parameters=[DeliveryQuery], responses=DeliveryOut(many=True)
     )
@@ -174,12 +193,16 @@ class Deliveries(WebhookView):
 
 
 class OneDelivery(WebhookView):
+    capabilities = {"GET": Capability.WEBHOOKS_READ}
+
     @extend_schema(operation_id="get_webhook_delivery", responses=DeliveryOut)
     def get(self, request: Request, webhook: UUID, delivery: UUID) -> Response:
         return Response(DeliveryOut(self.delivery(webhook, delivery)).data)
 
 
 class ReplayDelivery(WebhookView):
+    capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+
     @extend_schema(operation_id="replay_webhook_delivery", request=None, responses={202: Replayed})
     def post(self, request: Request, webhook: UUID, delivery: UUID) -> Response:
         webhooks.replay_delivery(self.delivery(webhook, delivery), actor=self.actor)

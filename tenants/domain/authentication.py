@@ -24,7 +24,7 @@ from psycopg_pool import PoolTimeout
 from gdpr.pool import Pool, colony_connection
 from gdpr.scope import colony_tx
 from tenants.domain.keys import can_be_a_key, key_mac, parse_api_key
-from tenants.domain.limit_shape import NO_LEVELS, NO_LIMITS, LevelLimits, Levels, read_limits
+from tenants.domain.limit_shape import NO_LEVELS, NO_LIMITS, LevelLimits, Levels, joined, read_limits
 from tenants.enums import KeyScope, TenantStatus
 
 REMEMBERED_S = 5.0
@@ -65,6 +65,20 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     is_keyless: bool = False
     levels: Levels = NO_LEVELS  # beside the limits of the tenant
+    allowed_models: tuple[str, ...] = ()  # globs of names; none: all
+    gpu_classes: frozenset[str] = frozenset()  # none: all
+
+
+class Person(Caller, frozen=True, kw_only=True):
+    """Somebody who is logged in, in one of their tenants; or the operator in a tenant's place, who has no role."""
+
+    user_id: str = ""
+    role: str = ""
+    status: str = TenantStatus.ACTIVE  # of the tenant
+    impersonation_id: str = ""
+    sees_colony: bool = True  # of the operator's people: whether this request is about all tenants
+    operator: str = ""  # who impersonates, as audit entries name them
+    writes: bool = True
 
 
 class Found(NamedTuple):
@@ -73,27 +87,41 @@ class Found(NamedTuple):
 
 
 FIELDS = """
-    t.id AS tenant_id, t.slug AS tenant_slug, t.status, t.region, t.industry,
+    t.id AS tenant_id, t.slug AS tenant_slug, t.status, coalesce(nullif(t.region, ''), p.region) AS region, t.industry,
+    coalesce(t.allowed_models, p.allowed_models) AS allowed_models, coalesce(t.gpu_classes, p.gpu_classes) AS gpu_classes,
     t.gdpr_consent_at IS NOT NULL AS gdpr_consent,
     coalesce(t.requests_per_minute, p.requests_per_minute) AS requests_per_minute,
     coalesce(t.tokens_per_minute, p.tokens_per_minute) AS tokens_per_minute,
     coalesce(t.tokens_per_day, p.tokens_per_day) AS tokens_per_day,
     coalesce(t.concurrent_tasks, p.concurrent_tasks) AS concurrent_tasks,
-    t.limits AS tenant_limits, t.subject_limits, p.tier, p.slug AS plan_slug
+    t.limits AS tenant_limits, p.limits AS plan_limits, t.subject_limits, p.tier, p.slug AS plan_slug
 """
 KEY_QUERY = f"""
     SELECT {FIELDS}, k.project_id, k.id AS key_id, k.kid, k.mac, k.scopes, k.expires_at, k.limits AS key_limits,
            j.limits AS project_limits
     FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
          JOIN tenants_project j ON j.id = k.project_id
-    WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
+    WHERE k.revoked_at IS NULL AND j.archived_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
 """  # noqa: S608 -- constants
 BY_KID = f"{KEY_QUERY} AND k.kid = %s AND NOT k.brought_along"
 BY_MAC = f"{KEY_QUERY} AND k.mac = %s AND k.brought_along"
 HOME = f"""
     SELECT {FIELDS}, j.id AS project_id, j.limits AS project_limits
     FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id JOIN tenants_project j ON j.tenant_id = t.id
-    WHERE t.slug = %s ORDER BY j.id LIMIT 1
+    WHERE t.slug = %s AND j.archived_at IS NULL ORDER BY j.id LIMIT 1
+"""  # noqa: S608 -- constants
+FIRST_PROJECT = """
+    (SELECT j.id FROM tenants_project j WHERE j.tenant_id = t.id AND j.archived_at IS NULL ORDER BY j.id LIMIT 1)
+"""
+MEMBERSHIPS = f"""
+    SELECT {FIELDS}, m.role, {FIRST_PROJECT} AS project_id
+    FROM tenants_member m JOIN tenants_tenant t ON t.id = m.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+    WHERE m.user_id = %s AND t.status <> 'closed' ORDER BY m.id
+"""  # noqa: S608 -- constants
+VISITED = f"""
+    SELECT {FIELDS}, i.id AS impersonation_id, i.mac, i.operator, i.writes, {FIRST_PROJECT} AS project_id
+    FROM tenants_impersonation i JOIN tenants_tenant t ON t.id = i.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+    WHERE i.id = %s AND i.ended_at IS NULL AND i.expires_at > now() AND t.status <> 'closed'
 """  # noqa: S608 -- constants
 
 _NOBODY_MAC = os.urandom(32)
@@ -214,12 +242,41 @@ def find_home_caller() -> Caller | None:
     return _caller(row) if row else None
 
 
+def find_memberships(user_id: UUID) -> list[Person]:
+    """One for each tenant of a person, oldest membership first."""
+    return [
+        _person(row, user_id=user_id.hex, role=row["role"])
+        for row in _rows("memberships of a person", MEMBERSHIPS, user_id)
+    ]
+
+
+def find_visitor(impersonation_id: UUID, mac: bytes) -> Person | None:
+    """The operator in a tenant's place, by the token of `tenants.domain.impersonation`."""
+    rows = _rows("find an impersonation", VISITED, impersonation_id)
+    if not hmac.compare_digest(bytes(rows[0]["mac"]) if rows else _NOBODY_MAC, mac) or not rows:
+        return None
+    row = rows[0]
+    return _person(
+        row, impersonation_id=row["impersonation_id"].hex, operator=row["operator"], writes=row["writes"]
+    )
+
+
+def _person(row: Mapping[str, Any], **own: Any) -> Person:
+    caller = _caller(row)
+    fields = {name: getattr(caller, name) for name in caller.__struct_fields__}
+    return Person(**fields | {"is_keyless": False, "scopes": frozenset[str](), "status": row["status"]} | own)
+
+
 def _row(reason: str, query: str, parameter: str | bytes) -> dict[str, Any] | None:
+    rows = _rows(reason, query, parameter)
+    return rows[0] if rows else None
+
+
+def _rows(reason: str, query: str, parameter: str | bytes | UUID) -> list[dict[str, Any]]:
     with colony_tx(reason), connection.cursor() as cursor:
         cursor.execute(query, [parameter])
-        row = cursor.fetchone()
         names = [column.name for column in cursor.description]
-    return dict(zip(names, row, strict=True)) if row else None
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _look_up(secret: str) -> tuple[str, str | bytes]:
@@ -242,7 +299,7 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         tenant_slug=row["tenant_slug"],
         tier=row["tier"],
         plan_slug=row["plan_slug"],
-        project_id=row["project_id"].hex,
+        project_id=row["project_id"].hex if row["project_id"] else "",
         key_id=key_id.hex if key_id else "",
         kid=row.get("kid", ""),
         scopes=frozenset(row["scopes"]) if key_id else frozenset(KeyScope.values),
@@ -257,13 +314,15 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         ),
         is_keyless=key_id is None,
         levels=_levels(row),
+        allowed_models=tuple(row["allowed_models"]),
+        gpu_classes=frozenset(row["gpu_classes"]),
     )
 
 
 def _levels(row: Mapping[str, Any]) -> Levels:
     """Most callers have none, which is told by identity."""
     levels = Levels(
-        tenant=_level(row, "tenant_limits"),
+        tenant=joined(_level(row, "plan_limits"), _level(row, "tenant_limits")),
         project=_level(row, "project_limits"),
         key=_level(row, "key_limits"),
         subject=_level(row, "subject_limits"),

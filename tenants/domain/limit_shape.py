@@ -83,6 +83,33 @@ class Levels(msgspec.Struct, frozen=True):
 NO_LEVELS: Final = Levels()
 
 
+def joined(plan: LevelLimits, own: LevelLimits) -> LevelLimits:
+    """Of a tenant, but for its rates, which are in columns: each limit is its own, or else its plan's. Soft when either
+    is. The version grows with both."""
+    if plan == NO_LIMITS:
+        return own
+    quantities = {
+        unit: _joined(plan.quantities.get(unit), own.quantities.get(unit))
+        for unit in UNITS
+        if unit in plan.quantities or unit in own.quantities
+    }
+    spend = _joined(plan.spend_micros, own.spend_micros)
+    return LevelLimits(
+        quantities=quantities,
+        spend_micros=None if spend == PerPeriod() else spend,
+        soft=plan.soft or own.soft,
+        version=plan.version + own.version,
+    )
+
+
+def _joined(plans: PerPeriod | None, own: PerPeriod | None) -> PerPeriod:
+    plans, own = plans or PerPeriod(), own or PerPeriod()
+    return PerPeriod(
+        day=plans.day if own.day is None else own.day,
+        month=plans.month if own.month is None else own.month,
+    )
+
+
 class _Given(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A change: what is left out stays as it is, null takes a limit away."""
 

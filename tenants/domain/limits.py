@@ -11,7 +11,7 @@ from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
 from tenants.domain.invalidation import announce_after_commit
 from tenants.domain.limit_shape import RATES, LevelLimits, PerPeriod, changed, read_limits
-from tenants.models import ApiKey, Project, Tenant
+from tenants.models import ApiKey, Plan, Project, Tenant
 
 
 def set_limits(
@@ -27,7 +27,7 @@ def set_limits(
             locked.subject_limits = msgspec.to_builtins(after)
             names = ["subject_limits"]
         else:
-            names = _store(locked, after)
+            names = store_limits(locked, after)
         locked.save(update_fields=names)
         record(
             "limits.changed",
@@ -40,10 +40,10 @@ def set_limits(
     return after
 
 
-def limits_of_target(target: Tenant | Project | ApiKey) -> LevelLimits:
-    """What is set there, without what a plan gives."""
+def limits_of_target(target: Plan | Tenant | Project | ApiKey) -> LevelLimits:
+    """What is set there; a tenant's without what its plan gives."""
     limits = read_limits(target.limits)
-    if not isinstance(target, Tenant):
+    if not isinstance(target, Tenant | Plan):
         return limits
     tokens = limits.quantities.get("tokens", PerPeriod())
     quantities = {**limits.quantities, "tokens": msgspec.structs.replace(tokens, day=target.tokens_per_day)}
@@ -62,9 +62,9 @@ def _of_subjects(tenant: Tenant) -> LevelLimits:
     return read_limits(tenant.subject_limits)
 
 
-def _store(target: Any, limits: LevelLimits) -> list[str]:
-    """What a tenant has columns for goes there: scripts, plans and lists know them."""
-    if not isinstance(target, Tenant):
+def store_limits(target: Any, limits: LevelLimits) -> list[str]:
+    """The fields to save. What a tenant and a plan have columns for goes there: scripts and lists know them."""
+    if not isinstance(target, Tenant | Plan):
         target.limits = msgspec.to_builtins(limits)
         return ["limits"]
     for name in RATES:
@@ -79,6 +79,15 @@ def _store(target: Any, limits: LevelLimits) -> list[str]:
     )
     target.limits = msgspec.to_builtins(rest)
     return ["limits", "tokens_per_day", *RATES]
+
+
+def shown_limits(limits: LevelLimits) -> dict[str, Any]:
+    """As the management API has them: each field, with what it stands for where nothing is set."""
+    shown = {
+        **dict.fromkeys(RATES), "quantities": {}, "spend_micros": {}, "soft": False, **msgspec.to_builtins(limits),
+    }  # fmt: skip
+    shown.pop("version", None)
+    return shown
 
 
 def _text(limits: LevelLimits) -> str:

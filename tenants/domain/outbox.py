@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +21,10 @@ def publish(event: str, tenant_id: UUID | None, data: Mapping[str, Any]) -> Webh
     row.save(force_insert=True)
     hint_after_commit(DELIVER)
     return row
+
+
+def moment_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def make_event(event: str, tenant_id: UUID | None, data: Mapping[str, Any]) -> WebhookEvent:

@@ -10,7 +10,8 @@ from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
 from tenants.domain.authentication import HOME_TENANT
 from tenants.domain.outbox import publish
-from tenants.models import Plan, Project, Tenant
+from tenants.enums import Role
+from tenants.models import Member, Plan, Project, Tenant, User
 
 OPERATOR_TENANT = "operator"
 OPERATOR_TENANTS = frozenset({HOME_TENANT, OPERATOR_TENANT})
@@ -41,6 +42,10 @@ class TenantTaken(TenantRefused):
     """There is one of that name already."""
 
 
+class StateRefused(TenantRefused):
+    """It makes sense, but not in the state that things are in."""
+
+
 def make_plans(*, actor: Actor) -> list[str]:
     """Those of `PLANS` that are missing, by slug. A plan that is there stays as its operator left it."""
     made = []
@@ -54,13 +59,17 @@ def make_plans(*, actor: Actor) -> list[str]:
 
 
 def create_tenant(
-    *, slug: str, plan_slug: str, actor: Actor, name: str = "", region: str = "", industry: str = ""
+    *,
+    slug: str,
+    plan_slug: str,
+    actor: Actor,
+    name: str = "",
+    region: str = "",
+    industry: str = "",
+    owner: User | None = None,
 ) -> tuple[Tenant, Project]:
     """With a project of its own, to which keys belong. Raises TenantRefused and TenantTaken."""
-    plan = Plan.objects.filter(slug=plan_slug).first()
-    if plan is None:
-        known = ", ".join(Plan.objects.order_by("slug").values_list("slug", flat=True))
-        raise TenantRefused("plan", f"There is no plan {plan_slug}; there are {known}.")
+    plan = find_plan(plan_slug)
     try:
         with colony_tx("tenant created"):
             tenant = Tenant.objects.create(
@@ -75,6 +84,26 @@ def create_tenant(
                 details={"plan": plan.slug, "region": region},
             )
             publish("tenant.created", tenant.id, {"tenant": str(tenant.id), "plan": plan.slug})
+            if owner is not None:
+                member = Member.objects.create(tenant=tenant, user=owner, role=Role.OWNER)
+                joined = {"member": str(member.id), "role": Role.OWNER.value}
+                publish("member.joined", tenant.id, joined)
+                record(
+                    "member.added",
+                    actor=actor,
+                    tenant_id=tenant.id,
+                    object_ref=f"member:{member.id.hex}",
+                    details={"role": Role.OWNER.value, "user": owner.id.hex},
+                )
     except IntegrityError:
         raise TenantTaken("slug", f"There is a tenant {slug} already.") from None
     return tenant, project
+
+
+def find_plan(slug: str) -> Plan:
+    """Raises TenantRefused."""
+    plan = Plan.objects.filter(slug=slug).first()
+    if plan is None:
+        known = ", ".join(Plan.objects.order_by("slug").values_list("slug", flat=True))
+        raise TenantRefused("plan", f"There is no plan {slug}; there are {known}.")
+    return plan

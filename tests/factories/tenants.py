@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+from allauth.account.models import EmailAddress
+
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx
 from tenants.domain.keys import issue_api_key
-from tenants.models import ApiKey, Plan, Project, Tenant, User
+from tenants.models import ApiKey, Member, Plan, Project, Tenant, User
 
+PASSWORD = "correct horse battery"
 TESTER = Actor.system("tests")
 
 
@@ -40,6 +43,14 @@ def make_key(project: Project | None = None, **fields: Any) -> tuple[ApiKey, str
 
 def make_user(**fields: Any) -> User:
     return User.objects.create_user(**{"email": f"{unique('user')}@example.org", **fields})
+
+
+def make_member(tenant: Tenant | None = None, role: str = "viewer", user: User | None = None) -> Member:
+    """Of somebody who can log in: their address is confirmed, and PASSWORD is theirs."""
+    user = user or make_user(password=PASSWORD)
+    EmailAddress.objects.get_or_create(user=user, email=user.email, verified=True, primary=True)
+    with colony_tx("tests"):
+        return Member.objects.create(tenant=tenant or make_project().tenant, user=user, role=role)
 
 
 def unique(kind: str) -> str:

@@ -35,8 +35,14 @@ class Api:
     def post(self, path: str, body: Any = None) -> HttpResponse:
         return self.client.post(f"/api/v1/{path}", body if body is not None else {}, "application/json")
 
-    def delete(self, path: str) -> HttpResponse:
-        return self.client.delete(f"/api/v1/{path}")
+    def patch(self, path: str, body: Any = None) -> HttpResponse:
+        return self.client.patch(f"/api/v1/{path}", body or {}, "application/json")
+
+    def put(self, path: str, body: Any = None) -> HttpResponse:
+        return self.client.put(f"/api/v1/{path}", body or {}, "application/json")
+
+    def delete(self, path: str, body: Any = None) -> HttpResponse:
+        return self.client.delete(f"/api/v1/{path}", body or {}, "application/json")
 
 
 @pytest.fixture

@@ -204,3 +204,15 @@ def test_programs_stop_with_one_line(argv: list[str], environ: dict[str, str], s
     assert done.returncode == 2
     assert done.stderr.startswith(said)
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("mode", "signup"), [("home", "closed"), ("business", "invitation")])
+def test_accounts_are_made_as_the_mode_wants_it(mode: str, signup: str) -> None:
+    assert read_env({"RBEE_MODE": mode}).signup == signup
+    assert read_env({"RBEE_MODE": mode, "RBEE_SIGNUP": "closed"}).signup == "closed"
+
+
+def test_sign_up_is_not_open_where_no_address_can_be_confirmed() -> None:
+    with pytest.raises(ImproperlyConfigured, match="RBEE_SMTP_URL"):
+        read_env({"RBEE_SIGNUP": "open"})
+    assert read_env({"RBEE_SIGNUP": "open", "RBEE_SMTP_URL": "smtp://mail.example"}).signup == "open"

@@ -75,14 +75,15 @@ def set_limits(
         raise UsageError("name a limit to set, such as requests_per_minute=600")
     path = f"/api/v1/limits/{level}/{name}"
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        body = _body(queen.get(path), limits or [])
+        body = limits_body(queen.get(path), limits or [])
         if soft is not None:
             body["soft"] = soft
         found = queen.patch(path, body)
     Output(as_json=as_json).result(found, f"the limits of {level} {name} are set")
 
 
-def _body(before: dict[str, Any], limits: list[str]) -> dict[str, Any]:
+def limits_body(before: dict[str, Any], limits: list[str]) -> dict[str, Any]:
+    """Of NAME=NUMBER and NAME=none: a change of `before`, in which a unit keeps its other period."""
     from rbee_cli.errors import UsageError
 
     body: dict[str, Any] = {}

@@ -38,6 +38,7 @@ WHY = {
     "draining": "its hive is draining",
     "full": "is full",
     "region": "is outside the customer's region",
+    "gpu_class": "is of a class that the customer's plan does not have",
     "dedicated_to": "is somebody else's",
     "tried": "was tried before",
     "operator_script": "the operator's script left it out",

@@ -15,6 +15,7 @@ from tenants.domain.limit_shape import (
     LimitsRefused,
     PerPeriod,
     changed,
+    joined,
     read_limits,
 )
 
@@ -62,3 +63,24 @@ def test_amounts_are_whole_numbers_that_json_keeps(amount: Any) -> None:
     with pytest.raises(LimitsRefused) as refused:
         changed(NO_LIMITS, {"quantities": {"tokens": {"day": amount}}})
     assert refused.value.param.startswith("quantities")
+
+
+@given(st.lists(changes, max_size=3), st.lists(changes, max_size=3))
+def test_tenants_quantity_is_its_own_or_else_its_plans(
+    of_plan: list[dict[str, Any]], of_tenant: list[dict[str, Any]]
+) -> None:
+    plan, own = NO_LIMITS, NO_LIMITS
+    for change in of_plan:
+        plan = changed(plan, change)
+    for change in of_tenant:
+        own = changed(own, change)
+
+    both = joined(plan, own)
+
+    for unit in (*UNITS, "spend_micros"):
+        for period in ("day", "month"):
+            plans, owns = (getattr(each.periods.get(unit, PerPeriod()), period) for each in (plan, own))
+            assert getattr(both.periods.get(unit, PerPeriod()), period) == (plans if owns is None else owns)
+    assert both.soft == (plan.soft or own.soft)
+    assert both.version == plan.version + own.version
+    assert joined(NO_LIMITS, own) is own

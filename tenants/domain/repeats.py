@@ -1,0 +1,65 @@
+"""A change that is asked for again under the same Idempotency-Key is made once, and answered as the first time.
+
+The claim, the change and its answer are one transaction, so whoever asks at the same time waits for it, and a change
+that is refused or fails leaves the key free. Kept for a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import msgspec
+from django.db import transaction
+from django.utils import timezone
+
+from gdpr.scope import colony_tx, tenant_tx
+from gdpr.secrets import seal, unseal
+from tenants.models import KeptAnswer
+
+KEPT: Final = timedelta(hours=24)
+LABEL: Final = "kept-answer"
+
+
+class AnotherBody(Exception):
+    """The key was used for another request."""
+
+
+class Answer(NamedTuple):
+    status: int
+    data: Any
+    is_repeated: bool
+
+
+def answer_once(
+    tenant_id: UUID | str, request: tuple[str, ...], body: Any, make: Callable[[], tuple[int, bytes]]
+) -> Answer:
+    """`request`: who asks, where, and under which key. `make` changes things, and returns a status and JSON. Raises
+    AnotherBody, and whatever `make` raises."""
+    asked = sha256(msgspec.json.encode(request)).digest()
+    said = sha256(msgspec.json.encode(body, order="deterministic")).digest()
+    with transaction.atomic():
+        with tenant_tx(tenant_id):
+            KeptAnswer.objects.filter(request_sha256=asked, created_at__lte=timezone.now() - KEPT).delete()
+            kept, is_first = KeptAnswer.objects.get_or_create(
+                tenant_id=tenant_id, request_sha256=asked, defaults={"body_sha256": said}
+            )
+        if not is_first:
+            if bytes(kept.body_sha256) != said:
+                raise AnotherBody
+            return Answer(kept.status, msgspec.json.decode(unseal(bytes(kept.answer_sealed), LABEL)), True)
+        kept.status, answer = make()  # in scopes of its own
+        kept.answer_sealed = seal(answer.decode(), LABEL)
+        with tenant_tx(tenant_id):
+            kept.save(update_fields=["status", "answer_sealed"])
+    return Answer(kept.status, msgspec.json.decode(answer), False)
+
+
+def forget_answers() -> int:
+    """Returns how many."""
+    with colony_tx("forget kept answers"):
+        deleted, _ = KeptAnswer.objects.filter(created_at__lte=timezone.now() - KEPT).delete()
+    return deleted
