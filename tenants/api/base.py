@@ -130,10 +130,20 @@ class ManagementView(APIView):
 
     def read_body(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Raises ValidationError, also for a field that nobody knows: a mistyped one would be lost silently."""
-        return _read(serializer, dict(self.request.data))
+        return self.read(serializer, dict(self.request.data))
 
     def read_query(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-        return _read(serializer, self.request.query_params.dict())
+        return self.read(serializer, self.request.query_params.dict())
+
+    @staticmethod
+    def read(serializer: type[serializers.Serializer[Any]], data: dict[str, Any]) -> dict[str, Any]:
+        reading = serializer(data=data)
+        reading.is_valid(raise_exception=True)
+        for name in data:
+            if name not in reading.fields:
+                known = ", ".join(reading.fields)
+                raise ValidationError({name: [f"There is no such field; this takes {known}."]})
+        return dict(reading.validated_data)
 
 
 class PageQuery(serializers.Serializer[Any]):
@@ -162,16 +172,6 @@ def list_response(data: list[dict[str, Any]], next_cursor: str | None = None) ->
 
 def deleted_response(kind: str, id_or_name: str) -> Response:
     return Response({"id": id_or_name, "object": kind, "deleted": True})
-
-
-def _read(serializer: type[serializers.Serializer[Any]], data: dict[str, Any]) -> dict[str, Any]:
-    reading = serializer(data=data)
-    reading.is_valid(raise_exception=True)
-    for name in data:
-        if name not in reading.fields:
-            known = ", ".join(reading.fields)
-            raise ValidationError({name: [f"There is no such field; this takes {known}."]})
-    return dict(reading.validated_data)
 
 
 def _read_cursor(text: str) -> UUID:
