@@ -37,6 +37,7 @@ from tenants.rules import Capability
 TYPES: Final[Mapping[str, str]] = {
     "key.issued": "api_key.created",
     "key.updated": "api_key.updated",
+    "key.moved": "api_key.updated",
     "key.rotated": "api_key.updated",
     "key.revoked": "api_key.deleted",
     "invitation.created": "invite.sent",

@@ -167,5 +167,5 @@ def _unfolded(given: QueryDict, serializer: type[serializers.Serializer[Any]]) -
         elif isinstance(fields.get(plain), serializers.ListField):
             found[plain] = [*found.get(plain, []), *given.getlist(name)]
         else:
-            found[name] = given[name]
+            found[plain if name.endswith("[]") else name] = given[name]
     return found
