@@ -76,11 +76,13 @@ class ManagementView(APIView):
     permission_classes = [CanManage]
     # By method; a tuple holds alternatives. What is not here is closed.
     capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
+    has_etag: ClassVar[bool] = False  # its changes take If-Match: `tenants.api.etags`
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         key = request.headers.get(IDEMPOTENCY_KEY)
-        if request.method == "POST" and key is not None and caller_of(request) is not None:
+        is_post = request.method == "POST" and hasattr(self, "post")
+        if is_post and key is not None and caller_of(request) is not None:
             self.post = self._once(key, self.post)
 
     def _once(self, key: str, handler: Callable[..., Response]) -> Callable[..., Response]:
@@ -92,7 +94,7 @@ class ManagementView(APIView):
                 response = handler(request, **kwargs)
                 return response.status_code, JSONRenderer().render(response.data)
 
-            asked = (str(self.actor), request.path, key)
+            asked = (str(self.actor), *self.addressed(), key)
             try:
                 answer = answer_once(self.caller.tenant_id, asked, dict(request.data), make)
             except AnotherBody:
@@ -101,6 +103,10 @@ class ManagementView(APIView):
             return Response(answer.data, answer.status, headers=headers)
 
         return post
+
+    def addressed(self) -> tuple[str, ...]:
+        """What a request is about beside its body: the same key elsewhere is another request."""
+        return (self.request.get_full_path(),)
 
     @property
     def caller(self) -> Caller:

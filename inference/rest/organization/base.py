@@ -34,6 +34,9 @@ class OrganizationView(ManagementView):
         """Raises NotFound for one that is not the caller's to see."""
         return tenant_of(self.caller, self.request.headers.get(ORGANIZATION_HEADER, ""))
 
+    def addressed(self) -> tuple[str, ...]:
+        return (*super().addressed(), self.organization.id.hex)
+
     def scope(self) -> AbstractContextManager[None]:
         return tenant_tx(self.organization.id)
 

@@ -110,7 +110,7 @@ class OneProjectKey(KeyView):
         with self.scope():
             return Response(shown_key(_one(self.of_project(project), KEY, key, "key")))
 
-    @extend_schema(operation_id="delete_project_api_key", responses=DeletedShape)
+    @extend_schema(operation_id="delete_project_api_key", responses={200: DeletedShape})
     def delete(self, request: Request, project: str, key: str) -> Response:
         """Revokes it: queens refuse it within a second."""
         with self.scope():
@@ -165,7 +165,7 @@ class OneServiceAccount(KeyView):
         with self.scope():
             return Response(shown_account(self.found(project, account)))
 
-    @extend_schema(operation_id="delete_service_account", responses=DeletedShape)
+    @extend_schema(operation_id="delete_service_account", responses={200: DeletedShape})
     def delete(self, request: Request, project: str, account: str) -> Response:
         """Revokes its key."""
         with self.scope():
@@ -210,7 +210,7 @@ class OneAdminKey(KeyView):
         with self.scope():
             return Response(shown_admin_key(_one(self.of_organization(), KEY, key, "key")))
 
-    @extend_schema(operation_id="delete_admin_api_key", responses=DeletedShape)
+    @extend_schema(operation_id="delete_admin_api_key", responses={200: DeletedShape})
     def delete(self, request: Request, key: str) -> Response:
         with self.scope():
             found = _one(self.of_organization(), KEY, key, "key")

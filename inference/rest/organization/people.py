@@ -33,6 +33,8 @@ from tenants.rules import Capability
 
 OWNERS = frozenset({Role.OWNER.value, Role.ADMIN.value})
 GIVEN = {"owner": Role.ADMIN, "reader": Role.DEVELOPER}
+ORGANIZATION_ROLES = list(GIVEN)
+PROJECT_ROLES = ["owner", "member"]
 ALL_PROJECTS = "Members of an organization are in all of its projects."
 
 
@@ -41,7 +43,7 @@ class UserQuery(ListQuery):
 
 
 class UserChange(serializers.Serializer[Any]):
-    role = serializers.ChoiceField(list(GIVEN), required=False, allow_null=True)
+    role = serializers.ChoiceField(ORGANIZATION_ROLES, required=False, allow_null=True)
     role_id = Unsupported("Roles are named: owner or reader, or the six of /api/v1/members.")
     developer_persona = Unsupported("Nothing is kept about people but their name and address.")
     technical_level = Unsupported("Nothing is kept about people but their name and address.")
@@ -49,18 +51,18 @@ class UserChange(serializers.Serializer[Any]):
 
 class NewInvite(serializers.Serializer[Any]):
     email = serializers.EmailField(max_length=254)
-    role = serializers.ChoiceField(list(GIVEN))
+    role = serializers.ChoiceField(ORGANIZATION_ROLES)
     projects = Unsupported(ALL_PROJECTS)
 
 
 class NewProjectUser(serializers.Serializer[Any]):
-    role = serializers.ChoiceField(["owner", "member"])
+    role = serializers.ChoiceField(PROJECT_ROLES)
     user_id = serializers.CharField(required=False, allow_null=True, max_length=64)
     email = serializers.CharField(required=False, allow_null=True, max_length=254)
 
 
 class ProjectUserChange(serializers.Serializer[Any]):
-    role = serializers.ChoiceField(["owner", "member"], required=False, allow_null=True)
+    role = serializers.ChoiceField(PROJECT_ROLES, required=False, allow_null=True)
 
 
 class PeopleView(OrganizationView):
@@ -111,7 +113,7 @@ class OneUser(PeopleView):
             member = members.change_role(member, GIVEN[wanted], actor=self.actor)
         return Response(shown_user(member))
 
-    @extend_schema(operation_id="delete_organization_user", responses=DeletedShape)
+    @extend_schema(operation_id="delete_organization_user", responses={200: DeletedShape})
     def delete(self, request: Request, user: str) -> Response:
         """Takes them out of the organization. Their account stays."""
         member = self.member(user)
@@ -178,7 +180,7 @@ class OneProjectUser(PeopleView):
         role = self.read_body(ProjectUserChange).get("role")
         return Response(shown_project_user(_in_role(member, role) if role else member))
 
-    @extend_schema(operation_id="delete_project_user", responses=DeletedShape)
+    @extend_schema(operation_id="delete_project_user", responses={200: DeletedShape})
     def delete(self, request: Request, project: str, user: str) -> Response:
         """Refused, and says what does it: who leaves a project leaves the organization."""
         self.project(project)
@@ -215,7 +217,7 @@ class OneInvite(PeopleView):
     def get(self, request: Request, invite: str) -> Response:
         return Response(shown_invite(self.found(invite)))
 
-    @extend_schema(operation_id="delete_organization_invite", responses=DeletedShape)
+    @extend_schema(operation_id="delete_organization_invite", responses={200: DeletedShape})
     def delete(self, request: Request, invite: str) -> Response:
         found = self.found(invite)
         invitations.withdraw(found, actor=self.actor)

@@ -32,13 +32,13 @@ class ProjectQuery(ListQuery):
     include_archived = serializers.BooleanField(default=False)
 
 
-class ProjectChange(serializers.Serializer[Any]):
+class OrganizationProjectChange(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200, required=False)
     external_key_id = Unsupported("Keys of others encrypt nothing here.")
     geography = Unsupported("Regions are a tenant's and a plan's: /api/v1/tenants.")
 
 
-class NewProject(ProjectChange):
+class NewOrganizationProject(OrganizationProjectChange):
     name = serializers.CharField(max_length=200)
     residency = Unsupported("Regions are a tenant's and a plan's: /api/v1/tenants.")
 
@@ -60,11 +60,13 @@ class Projects(OrganizationView):
             return page(rows, query, PROJECT, lambda found: [shown_project(row) for row in found])
 
     @extend_schema(
-        operation_id="create_organization_project", request=NewProject, responses={200: ProjectShape}
+        operation_id="create_organization_project",
+        request=NewOrganizationProject,
+        responses={200: ProjectShape},
     )
     def post(self, request: Request) -> Response:
         """Its short name, which the rest of rbee shows, is made from its name."""
-        name = self.read_body(NewProject)["name"]
+        name = self.read_body(NewOrganizationProject)["name"]
         slug = slugify(name)[:SLUG_MAX].strip("-_").replace("_", "-") or "project"
         try:
             made = projects.create_project(self.organization.id, slug=slug, name=name, actor=self.actor)
@@ -82,11 +84,13 @@ class OneProject(OrganizationView):
         return Response(shown_project(self.project(project)))
 
     @extend_schema(
-        operation_id="modify_organization_project", request=ProjectChange, responses={200: ProjectShape}
+        operation_id="modify_organization_project",
+        request=OrganizationProjectChange,
+        responses={200: ProjectShape},
     )
     def post(self, request: Request, project: str) -> Response:
         found = self.project(project)
-        body = self.read_body(ProjectChange)
+        body = self.read_body(OrganizationProjectChange)
         if "name" in body:
             found = projects.rename_project(found, name=body["name"], actor=self.actor)
         return Response(shown_project(found))

@@ -139,13 +139,12 @@ class BucketView(OrganizationView):
         return span, found, Response(answer)
 
 
-class Usage(BucketView):
+class UsageView(BucketView):
     capabilities = {"GET": Capability.USAGE_READ}
     kind: ClassVar[str] = ""
 
-    def get(self, request: Request) -> Response:
-        """What was used and is charged for, in buckets of UTC."""
-        kind, query = KINDS[self.kind], self.read_query(UsageQuery)
+    def report(self, kind: Kind) -> Response:
+        query = self.read_query(UsageQuery)
         most = BUCKETS[query["bucket_width"]][1]
         limit = query.get("limit", BUCKETS[query["bucket_width"]][0])
         if limit > most:
@@ -187,10 +186,15 @@ class Usage(BucketView):
 
 
 def usage_view(kind: str) -> Any:
-    described = extend_schema(
-        operation_id=f"get_usage_of_{kind}", parameters=[UsageQuery], responses={200: UsagePage}
-    )
-    view: type[Usage] = described(type(f"UsageOf{kind.title().replace('_', '')}", (Usage,), {"kind": kind}))
+    """One for each kind: operations have names of their own."""
+
+    @extend_schema(operation_id=f"get_usage_of_{kind}", parameters=[UsageQuery], responses={200: UsagePage})
+    def get(self: UsageView, request: Request) -> Response:
+        """What was used and is charged for, in buckets of UTC."""
+        return self.report(KINDS[kind])
+
+    name = f"UsageOf{kind.title().replace('_', '')}"
+    view: type[UsageView] = type(name, (UsageView,), {"kind": kind, "get": get, "__module__": __name__})
     return view.as_view()
 
 
