@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from gdpr.models import AuditEntry
 
-BOOKS: Final = "task.settled"  # one for each task: not what somebody did, and too many to look through
+TASKS: Final = "task."  # settled and refused: not what somebody changed, and too many to look through
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,9 +28,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_entries(wanted: Wanted) -> QuerySet[AuditEntry]:
-    """Entries of the books only when `events` names them."""
+    """Entries of tasks only when `events` names them."""
     entries = AuditEntry.objects.defer("leaf").order_by("-id")
-    entries = entries.filter(_events(wanted.events)) if wanted.events else entries.exclude(event=BOOKS)
+    entries = (
+        entries.filter(_events(wanted.events)) if wanted.events else entries.exclude(event__startswith=TASKS)
+    )
     if wanted.actors is not None:
         entries = entries.filter(actor__in=wanted.actors)
     if wanted.objects is not None:

@@ -20,7 +20,7 @@ from tenants.rules import Capability
 class AuditQuery(TenantQuery):
     event = serializers.CharField(
         default="", allow_blank=True, max_length=1000,
-        help_text="Names, or beginnings such as key.*, with commas between; left out: all but task.settled",
+        help_text="Names, or beginnings such as key.*, with commas between; left out: all but those of tasks",
     )  # fmt: skip
     actor = serializers.CharField(
         default="", allow_blank=True, max_length=200, help_text="As entries have it: key:KID, user:ID"
@@ -54,7 +54,7 @@ class AuditLog(ManagementView):
         operation_id="list_audit_entries", parameters=[AuditQuery], responses=AuditEntryOut(many=True)
     )
     def get(self, request: Request) -> Response:
-        """Who did what, newest first."""
+        """Who did what, newest first. What tasks came to is in here only when `event` names it: task.*"""
         query = self.read_query(AuditQuery)
         wanted = Wanted(
             events=[name.strip() for name in query["event"].split(",") if name.strip()],

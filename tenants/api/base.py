@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 from django.db.models import Model, QuerySet
+from django.http import HttpRequest
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, ParseError, PermissionDenied, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
@@ -21,7 +22,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from gdpr.domain.audit import Actor
+from gdpr.domain.audit import Actor, answered_request
+from gdpr.ids import uuid7
 from tenants.api.permissions import CanManage, caller_of, user_of
 from tenants.domain.authentication import Caller, Person
 from tenants.domain.impersonation import actor_of
@@ -77,6 +79,15 @@ class ManagementView(APIView):
     # By method; a tuple holds alternatives. What is not here is closed.
     capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
     has_etag: ClassVar[bool] = False  # its changes take If-Match: `tenants.api.etags`
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        answered_request.set(f"req_{uuid7().hex}")
+        return super().initialize_request(request, *args, **kwargs)
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response.headers.setdefault("x-request-id", answered_request.get())
+        answered_request.set("")
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -77,7 +77,7 @@ class AuditLogs(OrganizationView):
 
     @extend_schema(operation_id="list_audit_logs", parameters=[EntryQuery], responses=EntryShape(many=True))
     def get(self, request: Request) -> Response:
-        """Newest first. What each task used is not in here unless event_types names task.settled."""
+        """Newest first. What tasks came to is in here only when event_types names it, such as task.settled."""
         query = self.read_query(EntryQuery)
         since, until = _times(query.get("effective_at", {}))
         with self.scope():

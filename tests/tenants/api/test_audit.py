@@ -62,3 +62,16 @@ def test_only_some_roles_read_it(operator: Api) -> None:
     }
 
     assert answers == {"admin": 200, "dpo": 200, "developer": 403, "viewer": 403}
+
+
+def test_answer_names_the_request_that_its_entries_are_of(operator: Api) -> None:
+    owner = Api(make_key(make_project(), scopes=["manage"])[1])
+
+    made = owner.post("projects", {"slug": "web"})
+    refused = owner.post("projects", {"slug": "web"})
+
+    (entry,) = owner.get("audit", event="project.created").json()["data"]
+    assert made["x-request-id"].startswith("req_")
+    assert entry["request_id"] == made["x-request-id"] != refused["x-request-id"]
+    make_key(make_project())
+    assert operator.get("audit", event="key.issued", limit=1).json()["data"][0]["request_id"] == ""

@@ -45,6 +45,7 @@ def test_last_project_stays(client: OpenAI, project: Project) -> None:
         client.admin.organization.projects.archive(f"proj_{project.id.hex}")
 
     assert refused.value.response.headers["x-should-retry"] == "false"
+    assert refused.value.request_id.startswith("req_")
 
 
 def test_pages_hold_each_project_once(client: OpenAI) -> None:
