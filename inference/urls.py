@@ -66,6 +66,8 @@ management: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("api/v1/", include(management)),
+    path("v1/organization/", include("inference.rest.organization.routes")),
+    path("openai/v1/organization/", include("inference.rest.organization.routes")),
     path("hive/v1/join", agents.join),
     path("hive/v1/placements", agents.placements),
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +25,8 @@ ENTRY_BYTES_MAX = 65_535  # an entry's length is 16 bits in the bundles of a tra
 LEAF_PREFIX = b"\x00"
 
 _JSON_INTEGER_MAX = 2**53 - 1
+# Of the HTTP request that is being answered: whoever asks about its answer finds what it did.
+answered_request: ContextVar[str] = ContextVar("rbee_answered_request", default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,9 @@ def record(
     details: Mapping[str, Any] | None = None,
     request_id: str = "",
 ) -> AuditEntry:
-    """`event` is noun.verb: `key.revoked`. `tenant_id` is that of the scope unless given; `details` holds integers,
-    strings, booleans, None, and lists and objects of them. Raises OutsideScope outside of `tenant_tx` and `colony_tx`,
-    ValueError for details that have no canonical form. One INSERT."""
+    """`event` is noun.verb: `key.revoked`. `tenant_id` is that of the scope unless given, `request_id` that of the request
+    that is being answered; `details` holds integers, strings, booleans, None, and lists and objects of them. Raises
+    OutsideScope outside of `tenant_tx` and `colony_tx`, ValueError for details that have no canonical form. One INSERT."""
     scope = current_scope()
     if scope is None:
         raise OutsideScope(f"audit entry {event} needs tenant_tx or colony_tx around what it tells of")
@@ -81,7 +84,7 @@ def record(
         object_ref=object_ref,
         outcome=outcome,
         details=details,
-        request_id=request_id,
+        request_id=request_id or answered_request.get(),
     )
     entry.save()
     return entry

@@ -160,6 +160,11 @@ class UsageQuery(PageQuery):
         default="", allow_blank=True, help_text="For the operator: of this tenant only"
     )
     model = serializers.CharField(default="", allow_blank=True, max_length=128)
+    project = serializers.UUIDField(required=False)
+    key = serializers.CharField(default="", allow_blank=True, max_length=64, help_text="Its id or kid")
+    outcome = serializers.CharField(default="", allow_blank=True, max_length=50)
+    since = serializers.DateTimeField(required=False, help_text="As 2027-01-31T00:00:00Z; by admission")
+    until = serializers.DateTimeField(required=False, help_text="Excluded")
 
 
 class UsageOut(serializers.Serializer[Any]):

@@ -48,6 +48,7 @@ class Limits(ManagementView):
 
 
 class OneTarget(ManagementView):
+    has_etag = True
     capabilities = {
         "GET": Capability.LIMITS_READ,
         "PUT": Capability.LIMITS_WRITE,

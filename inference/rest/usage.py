@@ -12,6 +12,7 @@ from billing.models import UsageEvent
 from inference.models import Hive
 from inference.rest.fields import UsageOut, UsageQuery
 from tenants.api.base import ManagementView, list_response, page_of
+from tenants.api.keys import find_key
 from tenants.api.tenancy import find_tenant, scope_of
 from tenants.rules import Capability
 
@@ -27,13 +28,25 @@ class Usage(ManagementView):
             rows = UsageEvent.objects.select_related("tenant", "project", "key").defer("receipt", "signature")
             if query["tenant"]:
                 rows = rows.filter(tenant=find_tenant(query["tenant"]))
-            if query["model"]:
-                rows = rows.filter(model=query["model"])
+            if query["key"]:
+                rows = rows.filter(key=find_key(query["key"]))
+            rows = rows.filter(**_filters(query))
             found, cursor = page_of(rows, query, key="task_id")
             names = dict(
                 Hive.objects.filter(id__in={event.hive_id for event in found}).values_list("id", "name")
             )
             return list_response([_row(event, names) for event in found], cursor)
+
+
+def _filters(query: Mapping[str, Any]) -> dict[str, Any]:
+    given = {
+        "model": query["model"],
+        "outcome": query["outcome"],
+        "project_id": query.get("project"),
+        "admitted_at__gte": query.get("since"),
+        "admitted_at__lt": query.get("until"),
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def _row(event: UsageEvent, hive_names: Mapping[UUID, str]) -> dict[str, Any]:

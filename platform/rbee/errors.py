@@ -25,6 +25,7 @@ from tenants.domain.keys import KeyRefused
 from tenants.domain.tenancy import StateRefused, TenantRefused, TenantTaken
 
 JSON = "application/json"
+NO_RETRY = {"x-should-retry": "false"}  # official clients repeat what is answered by 409
 INVALID, PERMISSION, CONFLICT = "invalid_request_error", "permission_error", "conflict_error"
 UNAVAILABLE, SERVER, RATE = "service_unavailable", "server_error", "rate_limit_error"
 
@@ -52,9 +53,9 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Respons
     if isinstance(error, KeyRefused | PriceRefused):
         return ErrorResponse(400, INVALID, "invalid_value", str(error))
     if isinstance(error, TenantTaken):
-        return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field)
+        return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field, **NO_RETRY)
     if isinstance(error, StateRefused):
-        return ErrorResponse(409, CONFLICT, "state_conflict", str(error), error.field)
+        return ErrorResponse(409, CONFLICT, "state_conflict", str(error), error.field, **NO_RETRY)
     if isinstance(error, TenantRefused):
         return ErrorResponse(400, INVALID, "invalid_value", str(error), error.field)
     if isinstance(error, Http404 | exceptions.NotFound):

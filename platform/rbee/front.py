@@ -12,6 +12,10 @@ Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LANE_PREFIXES = ("/v1/", "/openai/v1/")
+ORGANIZATION_PREFIXES = (
+    "/v1/organization/",
+    "/openai/v1/organization/",
+)  # OpenAI's administration, by Django
 LANE_PATHS = frozenset({"/v1", "/openai/v1", "/openapi.json", "/hive/v1/receipts", "/healthz", "/readyz"})
 
 logger = logging.getLogger(__name__)
@@ -31,7 +35,9 @@ class Front:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path: str = scope["path"]
-        if path.startswith(LANE_PREFIXES) or path in LANE_PATHS:
+        if (
+            path.startswith(LANE_PREFIXES) and not path.startswith(ORGANIZATION_PREFIXES)
+        ) or path in LANE_PATHS:
             return self.lane(scope, receive, send)
         return self.django(scope, receive, send)
 

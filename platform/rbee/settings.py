@@ -73,7 +73,7 @@ X_FRAME_OPTIONS = "DENY"
 
 REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "rbee.errors.rest_exception_handler",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "rbee.openapi.ManagementSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     # A view that names no rule of its own is closed.
@@ -85,11 +85,15 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "rbee management API",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "PREPROCESSING_HOOKS": ["rbee.openapi.without_alias"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "rbee.openapi.complete"],
     "ENUM_NAME_OVERRIDES": {
         "TenantStatus": "tenants.enums.TenantStatus",
         "EndpointStatus": "tenants.enums.EndpointStatus",
         "DeliveryState": "tenants.enums.DeliveryState",
         "Role": "tenants.enums.Role",
+        "OrganizationRole": "inference.rest.organization.people.ORGANIZATION_ROLES",
+        "ProjectRole": "inference.rest.organization.people.PROJECT_ROLES",
         "VersionStatus": "inference.enums.VersionStatus",
         "WorkerStatus": "hive_agent.protocol.WorkerStatus",
     },

@@ -17,6 +17,7 @@ import typer
 from rbee_cli import __version__
 from rbee_cli.commands import (
     alert,
+    audit,
     chat,
     hive,
     key,
@@ -76,6 +77,7 @@ app.add_typer(project.app, name="project")
 app.add_typer(member.app, name="member")
 app.add_typer(plan.app, name="plan")
 app.add_typer(user.app, name="user")
+app.add_typer(audit.app, name="audit")
 app.command(epilog=usage.EPILOG)(usage.usage)
 
 

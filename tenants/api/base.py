@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 from django.db.models import Model, QuerySet
+from django.http import HttpRequest
 from rest_framework import serializers
 from rest_framework.exceptions import APIException, ParseError, PermissionDenied, ValidationError
 from rest_framework.negotiation import BaseContentNegotiation
@@ -21,7 +22,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from gdpr.domain.audit import Actor
+from gdpr.domain.audit import Actor, answered_request
+from gdpr.ids import uuid7
 from tenants.api.permissions import CanManage, caller_of, user_of
 from tenants.domain.authentication import Caller, Person
 from tenants.domain.impersonation import actor_of
@@ -76,11 +78,22 @@ class ManagementView(APIView):
     permission_classes = [CanManage]
     # By method; a tuple holds alternatives. What is not here is closed.
     capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
+    has_etag: ClassVar[bool] = False  # its changes take If-Match: `tenants.api.etags`
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        answered_request.set(f"req_{uuid7().hex}")
+        return super().initialize_request(request, *args, **kwargs)
+
+    def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
+        response.headers.setdefault("x-request-id", answered_request.get())
+        answered_request.set("")
+        return super().finalize_response(request, response, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         key = request.headers.get(IDEMPOTENCY_KEY)
-        if request.method == "POST" and key is not None and caller_of(request) is not None:
+        is_post = request.method == "POST" and hasattr(self, "post")
+        if is_post and key is not None and caller_of(request) is not None:
             self.post = self._once(key, self.post)
 
     def _once(self, key: str, handler: Callable[..., Response]) -> Callable[..., Response]:
@@ -92,7 +105,7 @@ class ManagementView(APIView):
                 response = handler(request, **kwargs)
                 return response.status_code, JSONRenderer().render(response.data) or b"null"
 
-            asked = (str(self.actor), request.path, key)
+            asked = (str(self.actor), *self.addressed(), key)
             try:
                 answer = answer_once(self.caller.tenant_id, asked, dict(request.data), make)
             except AnotherBody:
@@ -101,6 +114,10 @@ class ManagementView(APIView):
             return Response(answer.data, answer.status, headers=headers)
 
         return post
+
+    def addressed(self) -> tuple[str, ...]:
+        """What a request is about beside its body: the same key elsewhere is another request."""
+        return (self.request.get_full_path(),)
 
     @property
     def caller(self) -> Caller:
@@ -130,10 +147,20 @@ class ManagementView(APIView):
 
     def read_body(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Raises ValidationError, also for a field that nobody knows: a mistyped one would be lost silently."""
-        return _read(serializer, dict(self.request.data))
+        return self.read(serializer, dict(self.request.data))
 
     def read_query(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
-        return _read(serializer, self.request.query_params.dict())
+        return self.read(serializer, self.request.query_params.dict())
+
+    @staticmethod
+    def read(serializer: type[serializers.Serializer[Any]], data: dict[str, Any]) -> dict[str, Any]:
+        reading = serializer(data=data)
+        reading.is_valid(raise_exception=True)
+        for name in data:
+            if name not in reading.fields:
+                known = ", ".join(reading.fields)
+                raise ValidationError({name: [f"There is no such field; this takes {known}."]})
+        return dict(reading.validated_data)
 
 
 class PageQuery(serializers.Serializer[Any]):
@@ -162,16 +189,6 @@ def list_response(data: list[dict[str, Any]], next_cursor: str | None = None) ->
 
 def deleted_response(kind: str, id_or_name: str) -> Response:
     return Response({"id": id_or_name, "object": kind, "deleted": True})
-
-
-def _read(serializer: type[serializers.Serializer[Any]], data: dict[str, Any]) -> dict[str, Any]:
-    reading = serializer(data=data)
-    reading.is_valid(raise_exception=True)
-    for name in data:
-        if name not in reading.fields:
-            known = ", ".join(reading.fields)
-            raise ValidationError({name: [f"There is no such field; this takes {known}."]})
-    return dict(reading.validated_data)
 
 
 def _read_cursor(text: str) -> UUID:

@@ -81,7 +81,7 @@ class Impersonations(ManagementView):
 class OneImpersonation(ManagementView):
     capabilities = {"DELETE": (Capability.IMPERSONATIONS_END, Capability.COLONY_WRITE)}
 
-    @extend_schema(operation_id="end_impersonation", responses=ImpersonationOut)
+    @extend_schema(operation_id="end_impersonation", responses={200: ImpersonationOut})
     def delete(self, request: Request, visit: UUID) -> Response:
         """At once."""
         with scope_of(self.caller, "an impersonation"):

@@ -60,6 +60,7 @@ class Members(ManagementView):
 
 
 class OneMember(ManagementView):
+    has_etag = True
     capabilities = {
         "GET": Capability.MEMBERS_READ,
         "PATCH": Capability.MEMBERS_WRITE,

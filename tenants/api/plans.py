@@ -69,6 +69,7 @@ class Plans(PlanView):
 
 
 class OnePlan(PlanView):
+    has_etag = True
     capabilities = {
         "GET": Capability.COLONY_READ,
         "PATCH": Capability.COLONY_WRITE,

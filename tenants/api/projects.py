@@ -77,6 +77,7 @@ class Projects(ProjectView):
 class OneProject(ProjectView):
     """By its id, or by its slug in the caller's tenant or in that of `?tenant=`."""
 
+    has_etag = True
     capabilities = {
         "GET": Capability.PROJECTS_READ,
         "PATCH": Capability.PROJECTS_WRITE,
@@ -100,7 +101,7 @@ class OneProject(ProjectView):
             projects.rename_project(found, name=body["name"], actor=self.actor)
         return tagged(self.shown(found))
 
-    @extend_schema(operation_id="archive_project", parameters=[OneProjectQuery], responses=ProjectOut)
+    @extend_schema(operation_id="archive_project", parameters=[OneProjectQuery], responses={200: ProjectOut})
     def delete(self, request: Request, project: str) -> Response:
         """Revokes its keys; what was used under it stays on record."""
         return Response(self.shown(projects.archive_project(self.found(project), actor=self.actor)))

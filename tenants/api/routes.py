@@ -2,6 +2,7 @@ from django.urls import path
 
 from tenants.api.account import Account, Operators, OwnMembership, OwnTenants
 from tenants.api.alerts import Alerts, CloseAlert
+from tenants.api.audit import AuditLog
 from tenants.api.impersonations import BeginImpersonation, Impersonations, OneImpersonation
 from tenants.api.invitations import AcceptInvitation, Invitations, OneInvitation
 from tenants.api.keys import Keys, OneKey
@@ -34,6 +35,7 @@ from tenants.api.webhooks import (
 urlpatterns = [
     path("alerts", Alerts.as_view()),
     path("alerts/<uuid:alert>/close", CloseAlert.as_view()),
+    path("audit", AuditLog.as_view()),
     path("keys", Keys.as_view()),
     path("keys/<slug:key>", OneKey.as_view()),
     path("tenants", Tenants.as_view()),

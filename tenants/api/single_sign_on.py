@@ -79,6 +79,7 @@ class NewProvider(serializers.Serializer[Any]):
 
 
 class SingleSignOn(ManagementView):
+    has_etag = True
     capabilities = {
         "GET": (Capability.TENANT_READ, Capability.COLONY_READ),
         "PUT": Capability.COLONY_WRITE,

@@ -129,6 +129,7 @@ class TenantView(ManagementView):
 
 
 class OneTenant(TenantView):
+    has_etag = True
     capabilities = {
         "GET": Capability.TENANT_READ,
         "PATCH": (Capability.TENANT_WRITE, Capability.COLONY_WRITE),
@@ -150,7 +151,7 @@ class OneTenant(TenantView):
             changed = tenant_life.update_tenant(tenant.id, body, actor=self.actor)
         return tagged(TenantOut(changed).data)
 
-    @extend_schema(operation_id="delete_tenant", request=Deletion, responses=TenantOut)
+    @extend_schema(operation_id="delete_tenant", request=Deletion, responses={200: TenantOut})
     def delete(self, request: Request, slug: str) -> Response:
         """Refuses its keys at once. It can be restored until `deletes_at`."""
         body = self.read_body(Deletion)

@@ -40,7 +40,7 @@ class NewWebhook(serializers.Serializer[Any]):
     )
 
 
-class Rotation(serializers.Serializer[Any]):
+class WebhookRotation(serializers.Serializer[Any]):
     overlap_hours = serializers.IntegerField(
         default=24, help_text="How long the old secret signs too; 0 ends it at once"
     )

@@ -21,9 +21,9 @@ from tenants.api.webhook_fields import (
     NewWebhook,
     Replay,
     Replayed,
-    Rotation,
     WebhookOut,
     WebhookQuery,
+    WebhookRotation,
     WebhookWithSecret,
 )
 from tenants.domain import webhooks
@@ -135,9 +135,9 @@ class PingWebhook(WebhookView):
 class RotateWebhook(WebhookView):
     capabilities = {"POST": Capability.WEBHOOKS_WRITE}
 
-    @extend_schema(operation_id="rotate_webhook_secret", request=Rotation, responses=WebhookWithSecret)
+    @extend_schema(operation_id="rotate_webhook_secret", request=WebhookRotation, responses=WebhookWithSecret)
     def post(self, request: Request, webhook: UUID) -> Response:
-        overlap = timedelta(hours=max(-1, min(self.read_body(Rotation)["overlap_hours"], 10_000)))
+        overlap = timedelta(hours=max(-1, min(self.read_body(WebhookRotation)["overlap_hours"], 10_000)))
         endpoint, secret = webhooks.rotate_secret(self.endpoint(webhook), actor=self.actor, overlap=overlap)
         return Response(self.shown(endpoint, secret))
 

@@ -10,7 +10,7 @@ import msgspec
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
 from tenants.domain.invalidation import announce_after_commit
-from tenants.domain.limit_shape import RATES, LevelLimits, PerPeriod, changed, read_limits
+from tenants.domain.limit_shape import RATES, LevelLimits, PerPeriod, changed, joined, read_limits
 from tenants.models import ApiKey, Plan, Project, Tenant
 
 
@@ -52,6 +52,13 @@ def limits_of_target(target: Plan | Tenant | Project | ApiKey) -> LevelLimits:
         **{name: getattr(target, name) for name in RATES},
         quantities={unit: limit for unit, limit in quantities.items() if limit != PerPeriod()},
     )
+
+
+def limits_in_force(tenant: Tenant) -> LevelLimits:
+    """Of a tenant with its plan: each limit is its own, or else the plan's."""
+    plan, own = limits_of_target(tenant.plan), limits_of_target(tenant)
+    rates = {name: getattr(plan if getattr(own, name) is None else own, name) for name in RATES}
+    return msgspec.structs.replace(joined(plan, own), **rates)
 
 
 def kind_of(target: Tenant | Project | ApiKey) -> str:

@@ -26,6 +26,7 @@ class Api:
     """HTTP calls as a program would make them. `key` None: without one."""
 
     def __init__(self, key: str | None = None, host: str = "localhost:7833", **headers: str) -> None:
+        self.key = key
         named = {"host": host, **headers} | ({"authorization": f"Bearer {key}"} if key else {})
         self.client = Client(headers=named)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
@@ -21,6 +22,8 @@ LEVELS = ("tenant", "subject", "project", "key")
 RATES = ("requests_per_minute", "tokens_per_minute", "concurrent_tasks")
 UNITS = ("requests", "tokens", "images", "audio_seconds", "video_seconds", "gpu_seconds")
 NONE = "none"
+Level = Annotated[str, typer.Argument(help="tenant, subject (each end user of a tenant), project or key.")]
+Name = Annotated[str, typer.Argument(help="The tenant, the project's id, or the key's KEY column.")]
 SET_EPILOG = """Examples:
 
   rbee limit set tenant acme requests_per_minute=600 tokens_per_day=5000000
@@ -44,12 +47,26 @@ def list_limits(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: Ap
     Output(as_json=as_json).table(rows, COLUMNS, empty="no limit applies to this key")
 
 
+@app.command(epilog="Example:  rbee limit show tenant acme")
+def show(
+    level: Level,
+    name: Name,
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Show what is set at one level. A tenant's limit that is not there is its plan's, others are none."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        Output(as_json=as_json).fields(queen.get(_path(level, name)))
+
+
 @app.command("set", epilog=SET_EPILOG)
 def set_limits(
-    level: Annotated[
-        str, typer.Argument(help="tenant, subject (each end user of a tenant), project or key.")
-    ],
-    name: Annotated[str, typer.Argument(help="The tenant, the project's id, or the key's KEY column.")],
+    level: Level,
+    name: Name,
     limits: Annotated[
         list[str] | None,
         typer.Argument(
@@ -69,17 +86,23 @@ def set_limits(
     from rbee_cli.errors import UsageError
     from rbee_cli.output import Output
 
-    if level not in LEVELS:
-        raise UsageError(f"the level is one of {', '.join(LEVELS)}, not {level}")
+    path = _path(level, name)
     if not limits and soft is None:
         raise UsageError("name a limit to set, such as requests_per_minute=600")
-    path = f"/api/v1/limits/{level}/{name}"
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         body = limits_body(queen.get(path), limits or [])
         if soft is not None:
             body["soft"] = soft
         found = queen.patch(path, body)
     Output(as_json=as_json).result(found, f"the limits of {level} {name} are set")
+
+
+def _path(level: str, name: str) -> str:
+    from rbee_cli.errors import UsageError
+
+    if level not in LEVELS:
+        raise UsageError(f"the level is one of {', '.join(LEVELS)}, not {level}")
+    return f"/api/v1/limits/{level}/{quote(name, safe='')}"
 
 
 def limits_body(before: dict[str, Any], limits: list[str]) -> dict[str, Any]:

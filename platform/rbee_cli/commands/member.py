@@ -20,15 +20,35 @@ Email = Annotated[str, typer.Argument(help="Their E-MAIL column in `rbee member 
 
 @app.command("list", epilog="Example:  rbee member list --tenant acme")
 def list_members(
-    tenant: Tenant = "", as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None
+    tenant: Tenant = "",
+    role: Annotated[str, typer.Option(help="Only those who have this role.")] = "",
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
 ) -> None:
     """List members."""
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.rows("/api/v1/members", tenant=tenant)
+        rows = queen.rows("/api/v1/members", tenant=tenant, role=role)
     Output(as_json=as_json).table(rows, COLUMNS, empty="no member yet: `rbee member invite E-MAIL`")
+
+
+@app.command(epilog="Example:  rbee member show ann@acme.com --tenant acme")
+def show(
+    email: Email,
+    tenant: Tenant = "",
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Show one member."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        Output(as_json=as_json).fields(_find(queen, email, tenant))
 
 
 @app.command(epilog="Example:  rbee member invite ann@acme.com --role owner --tenant acme")

@@ -36,6 +36,22 @@ def list_projects(
     Output(as_json=as_json).table(rows, COLUMNS, empty="no project yet: `rbee project create NAME`")
 
 
+@app.command(epilog="Example:  rbee project show chatbot --tenant acme")
+def show(
+    project: Project,
+    tenant: Tenant = "",
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Show one project; --json has its id too, by which limits are set."""
+    from rbee_cli.client import QueenClient
+    from rbee_cli.output import Output
+
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        Output(as_json=as_json).fields(queen.get(_path(project, ""), tenant=tenant))
+
+
 @app.command(epilog="Example:  rbee project create chatbot --tenant acme")
 def create(
     project: Annotated[str, typer.Argument(help="Short name: letters, digits, hyphens.")],

@@ -11,6 +11,8 @@ EPILOG = """Examples:
   rbee usage
 
   rbee usage --tenant acme --limit 200 --json
+
+  rbee usage --model rbee-mini --since 2027-01-01T00:00:00Z
 """
 
 COLUMNS = {
@@ -27,6 +29,10 @@ COLUMNS = {
 
 def usage(
     tenant: Annotated[str, typer.Option(help="Only of this tenant.")] = "",
+    model: Annotated[str, typer.Option(help="Only of this model.")] = "",
+    key: Annotated[str, typer.Option(help="Only of this key, by its KEY column.")] = "",
+    since: Annotated[str, typer.Option(help="Admitted from then on, like 2027-01-31T00:00:00Z.")] = "",
+    until: Annotated[str, typer.Option(help="Admitted before then.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 50,
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
@@ -36,8 +42,10 @@ def usage(
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
+    given = {"tenant": tenant, "model": model, "key": key, "since": since, "until": until}
+    asked = {name: text for name, text in given.items() if text}
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.rows("/api/v1/usage", limit=limit, tenant=tenant)
+        rows = queen.rows("/api/v1/usage", limit=limit, **asked)
     output = Output(as_json=as_json)
     if as_json:
         output.result(rows)

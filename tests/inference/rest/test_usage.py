@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -52,3 +53,27 @@ def book(database_url: str, settlements: list[Settlement]) -> None:
             return await settle(pool, settlements)
 
     assert asyncio.run(run()) == {one.task_id for one in settlements}
+
+
+@pytest.mark.usefixtures("committed_db")
+def test_usage_is_filtered(postgres: Any, redis_url: str) -> None:
+    prepare_colony()
+    project = make_project()
+    other = make_project(project.tenant)
+    key, secret = make_key(project, scopes=["manage"])
+    first = make_settlement(project, key_id=key.id.hex)
+    second = make_settlement(other, outcome="worker_error", admitted_at_ms=first.admitted_at_ms - 86_400_000)
+    book(postgres.app_url, [first, second])
+    customer = Api(secret)
+
+    def found(**query: Any) -> set[str]:
+        return {row["request_id"] for row in customer.get("usage", **query).json()["data"]}
+
+    day = datetime.fromtimestamp(first.admitted_at_ms / 1000 - 60, UTC).isoformat().replace("+00:00", "Z")
+    assert found() == {first.request_id, second.request_id}
+    for query in ({"key": key.kid}, {"key": str(key.id)}, {"project": str(project.id)}, {"since": day}):
+        assert found(**query) == {first.request_id}, query
+    for query in ({"outcome": "worker_error"}, {"project": str(other.id)}, {"until": day}):
+        assert found(**query) == {second.request_id}, query
+    assert customer.get("usage", key=make_key()[0].kid).status_code == 404
+    assert customer.get("usage", since="yesterday").status_code == 400

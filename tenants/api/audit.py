@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from gdpr.domain.audit_log import Wanted, find_entries
+from gdpr.models import AuditEntry
+from tenants.api.base import ManagementView, list_response, page_of
+from tenants.api.tenancy import TenantQuery, find_tenant, scope_of
+from tenants.models import Tenant
+from tenants.rules import Capability
+
+
+class AuditQuery(TenantQuery):
+    event = serializers.CharField(
+        default="", allow_blank=True, max_length=1000,
+        help_text="Names, or beginnings such as key.*, with commas between; left out: all but those of tasks",
+    )  # fmt: skip
+    actor = serializers.CharField(
+        default="", allow_blank=True, max_length=200, help_text="As entries have it: key:KID, user:ID"
+    )
+    about = serializers.CharField(
+        default="", allow_blank=True, max_length=200, help_text="As entries have it: key:KID, project:ID"
+    )
+    project = serializers.UUIDField(required=False, help_text="It and what belongs to it")
+    outcome = serializers.CharField(default="", allow_blank=True, max_length=50)
+    since = serializers.DateTimeField(required=False, help_text="As 2027-01-31T00:00:00Z")
+    until = serializers.DateTimeField(required=False, help_text="Excluded")
+
+
+class AuditEntryOut(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    object = serializers.CharField(default="audit_entry")
+    tenant = serializers.CharField(allow_null=True, help_text="null: of the colony itself")
+    event = serializers.CharField()
+    actor = serializers.CharField()
+    about = serializers.CharField(allow_blank=True)
+    outcome = serializers.CharField()
+    details = serializers.DictField()
+    request_id = serializers.CharField(allow_blank=True)
+    at = serializers.DateTimeField()
+
+
+class AuditLog(ManagementView):
+    capabilities = {"GET": Capability.AUDIT_READ}
+
+    @extend_schema(
+        operation_id="list_audit_entries", parameters=[AuditQuery], responses=AuditEntryOut(many=True)
+    )
+    def get(self, request: Request) -> Response:
+        """Who did what, newest first. What tasks came to is in here only when `event` names it: task.*"""
+        query = self.read_query(AuditQuery)
+        wanted = Wanted(
+            events=[name.strip() for name in query["event"].split(",") if name.strip()],
+            actors=[query["actor"]] if query["actor"] else None,
+            objects=[query["about"]] if query["about"] else None,
+            projects=[query["project"].hex] if "project" in query else [],
+            outcome=query["outcome"],
+            since=query.get("since"),
+            until=query.get("until"),
+        )
+        with scope_of(self.caller, "list of audit entries"):
+            rows = find_entries(wanted)
+            if query["tenant"]:
+                rows = rows.filter(tenant_id=find_tenant(query["tenant"]).id)
+            found, cursor = page_of(rows, query)
+            slugs = dict(
+                Tenant.objects.filter(id__in={row.tenant_id for row in found}).values_list("id", "slug")
+            )
+        return list_response([_row(row, slugs) for row in found], cursor)
+
+
+def _row(entry: AuditEntry, slugs: Mapping[UUID, str]) -> dict[str, Any]:
+    return {
+        "id": str(entry.id),
+        "object": "audit_entry",
+        "tenant": slugs.get(entry.tenant_id) if entry.tenant_id else None,
+        "event": entry.event,
+        "actor": entry.actor,
+        "about": entry.object_ref,
+        "outcome": entry.outcome,
+        "details": entry.details,
+        "request_id": entry.request_id,
+        "at": entry.at,
+    }
