@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from inference.api import errors
 from inference.api.exchange import Exchange
 from inference.api.local import LocalRule
+from tenants.domain.addresses import Network, client_address, is_within
 from tenants.domain.authentication import AuthenticationDown, Caller, CallerCache
+from tenants.domain.key_use import KEY_USE
 from tenants.enums import KeyScope
 
 _BEARER = b"bearer "
 
 
 class Authentication:
-    def __init__(self, callers: CallerCache, local: LocalRule) -> None:
+    """`proxies`: whose word about a client's address is taken."""
+
+    def __init__(self, callers: CallerCache, local: LocalRule, proxies: Sequence[Network] = ()) -> None:
         self._callers = callers
         self._local = local
+        self._proxies = proxies
 
     async def caller_of(self, exchange: Exchange) -> Caller:
         """A key that is nobody's hurts no local program: their clients insist on sending one. Raises Refused."""
@@ -30,9 +37,16 @@ class Authentication:
         if caller is None:
             raise errors.wrong_key() if secret else errors.no_key()
         exchange.caller = caller
+        if caller.networks and not self._is_allowed_from(exchange, caller.networks):
+            raise errors.wrong_address()
         if KeyScope.INFERENCE not in caller.scopes:
             raise errors.wrong_scope()
+        KEY_USE.seen.add(caller.kid)
         return caller
+
+    def _is_allowed_from(self, exchange: Exchange, networks: Sequence[Network]) -> bool:
+        address = client_address(exchange.peer_ip, exchange.scope["headers"], self._proxies)
+        return address is not None and is_within(address, networks)
 
 
 def bearer_token(exchange: Exchange) -> str:
