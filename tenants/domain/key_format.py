@@ -26,7 +26,7 @@ KID_LENGTH = 12
 SECRET_LENGTH = 32
 CHECK_LENGTH = 6
 BROUGHT_ALONG_MAX = 512
-STRENGTH_MIN_BITS = 64  # of a value brought along
+STRENGTH_MIN_BITS = 56  # of a value brought along
 SHOWN_FROM_BITS = 96  # its last four characters are, when what is left cannot be guessed either
 
 BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -82,7 +82,7 @@ def key_check(body: str) -> str:
 
 def strength_bits(value: str) -> float:
     """How hard a value is to guess, by its own characters alone: the surprise in each, and none in one that repeats or
-    continues the one before (aaaa, 1234). Low for short ones: 18 random letters and digits are about 70 bits."""
+    continues the one before (aaaa, 1234). Low for short ones: 20 random letters and digits are about 75 bits."""
     before = "\x00" + value
     surprising = [char for char, last in zip(value, before, strict=False) if abs(ord(char) - ord(last)) > 1]
     total = len(surprising)

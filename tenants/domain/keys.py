@@ -309,7 +309,7 @@ def _check_brought_along(value: str, *, may_be_weak: bool) -> None:
         raise KeyRefused(
             "value",
             f"this value can be guessed: it is worth {int(strength_bits(value))} bits, and at least"
-            f" {STRENGTH_MIN_BITS} are asked, as 18 random letters and digits have",
+            f" {STRENGTH_MIN_BITS} are asked, as 20 random letters and digits have",
         )
 
 

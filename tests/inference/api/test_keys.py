@@ -32,7 +32,6 @@ def test_key_is_used_from_its_addresses_only(business: Colony) -> None:
 
 def test_last_use_is_written_later_and_for_each_value(business: Colony) -> None:
     key, old = make_key()
-    _, unused = make_key()
     key, new = rotate_api_key(key, actor=TESTER)
     business.call(old).get("/v1/models")
 
