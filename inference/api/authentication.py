@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from inference.api import errors
 from inference.api.exchange import Exchange
 from inference.api.local import LocalRule
-from tenants.domain.addresses import Network, client_address, is_within
+from tenants.domain.addresses import NOWHERE, NetworkSet, client_text
 from tenants.domain.authentication import AuthenticationDown, Caller, CallerCache
 from tenants.domain.key_use import KEY_USE
 from tenants.enums import KeyScope
@@ -18,7 +16,7 @@ _BEARER = b"bearer "
 class Authentication:
     """`proxies`: whose word about a client's address is taken."""
 
-    def __init__(self, callers: CallerCache, local: LocalRule, proxies: Sequence[Network] = ()) -> None:
+    def __init__(self, callers: CallerCache, local: LocalRule, proxies: NetworkSet = NOWHERE) -> None:
         self._callers = callers
         self._local = local
         self._proxies = proxies
@@ -37,16 +35,14 @@ class Authentication:
         if caller is None:
             raise errors.wrong_key() if secret else errors.no_key()
         exchange.caller = caller
-        if caller.networks and not self._is_allowed_from(exchange, caller.networks):
-            raise errors.wrong_address()
+        if caller.networks is not NOWHERE:
+            client = client_text(exchange.peer_ip, exchange.scope["headers"], self._proxies)
+            if not caller.networks.holds(client):
+                raise errors.wrong_address()
         if KeyScope.INFERENCE not in caller.scopes:
             raise errors.wrong_scope()
         KEY_USE.seen.add(caller.kid)
         return caller
-
-    def _is_allowed_from(self, exchange: Exchange, networks: Sequence[Network]) -> bool:
-        address = client_address(exchange.peer_ip, exchange.scope["headers"], self._proxies)
-        return address is not None and is_within(address, networks)
 
 
 def bearer_token(exchange: Exchange) -> str:

@@ -42,7 +42,7 @@ from inference.domain.revocations import Revocations
 from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisPipe
-from tenants.domain.addresses import Network
+from tenants.domain.addresses import Network, network_set
 from tenants.domain.authentication import CallerCache, good_kids
 from tenants.domain.invalidation import CHANNEL
 from tenants.domain.key_use import KEY_USE
@@ -107,7 +107,7 @@ class Queen:
             room=self.room,
         )
         self.callers = CallerCache(self.pool)
-        self.authentication = Authentication(self.callers, LocalRule(env), env.trusted_proxies)
+        self.authentication = Authentication(self.callers, LocalRule(env), network_set(env.trusted_proxies))
         self.revocations = Revocations(self.dispatcher, self._good_kids)
         self.policies = Policies(env.scheduler_file)
         self.decisions = DecisionLog(self.pool, self.colony)

@@ -12,9 +12,9 @@ from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
 from inference.api.local import is_local
-from tenants.api.addresses import address_of, headers_of
+from tenants.api.addresses import client_of, headers_of
 from tenants.domain import impersonation
-from tenants.domain.addresses import is_within
+from tenants.domain.addresses import NOWHERE
 from tenants.domain.authentication import Caller, Person, find_caller, find_home_caller, find_memberships
 from tenants.domain.key_use import KEY_USE
 from tenants.domain.rights import may
@@ -80,10 +80,7 @@ class ManagementAuthentication(BaseAuthentication):
         return visitor, visitor
 
     def _check_address(self, request: Request, caller: Caller) -> None:
-        if not caller.networks:
-            return
-        address = address_of(request._request)
-        if address is None or not is_within(address, caller.networks):
+        if caller.networks is not NOWHERE and not caller.networks.holds(client_of(request._request)):
             raise AddressNotAllowed
 
     def _keyless(self, request: Request) -> Found | None:

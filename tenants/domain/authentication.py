@@ -23,7 +23,7 @@ from psycopg_pool import PoolTimeout
 
 from gdpr.pool import Pool, colony_connection
 from gdpr.scope import colony_tx
-from tenants.domain.addresses import Network, networks_of
+from tenants.domain.addresses import NOWHERE, NetworkSet, network_set
 from tenants.domain.key_format import can_be_a_key, key_mac, parse_api_key
 from tenants.domain.limit_shape import NO_LEVELS, NO_LIMITS, LevelLimits, Levels, joined, read_limits
 from tenants.enums import KeyScope, TenantStatus
@@ -69,7 +69,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     allowed_models: tuple[str, ...] = ()  # globs of names; none: all
     gpu_classes: frozenset[str] = frozenset()  # none: all
     key_models: tuple[str, ...] = ()  # of these again only those; none: all
-    networks: tuple[Network, ...] = ()  # where the key may be used from; none: anywhere
+    networks: NetworkSet = NOWHERE  # where the key may be used from; that one: anywhere
 
 
 class Person(Caller, frozen=True, kw_only=True):
@@ -340,7 +340,7 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         allowed_models=tuple(row["allowed_models"]),
         gpu_classes=frozenset(row["gpu_classes"]),
         key_models=tuple(row["key_models"]) if key_id else (),
-        networks=networks_of(tuple(row["allowed_ips"])) if key_id else (),
+        networks=network_set(tuple(row["allowed_ips"])) if key_id and row["allowed_ips"] else NOWHERE,
     )
 
 

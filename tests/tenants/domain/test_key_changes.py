@@ -48,7 +48,7 @@ def test_change_is_kept_and_audited_without_what_may_be_personal() -> None:
     caller = find_caller(value)
     assert caller is not None
     assert caller.key_models == ("a", "b*")
-    assert [str(network) for network in caller.networks] == ["192.0.2.7/32", "2001:db8::/32"]
+    assert [str(network) for network in caller.networks.networks] == ["192.0.2.7/32", "2001:db8::/32"]
     (entry,) = entries(key, "key.changed")
     assert entry.details == {"name": True, "allowed_ips": True, "allowed_models": ["a", "b*"]}
 
