@@ -11,6 +11,7 @@ from django.db.models import Q
 from gdpr.domain import audit
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx, tenant_tx
+from tenants.domain.alerts import raise_alert
 from tenants.domain.key_format import can_be_a_key, key_mac, parse_api_key
 from tenants.domain.keys import end_old_value, ref_of, revoke_api_key, told
 from tenants.domain.outbox import publish
@@ -45,6 +46,17 @@ def _end(key: ApiKey, holder: Actor, *, is_old: bool) -> None:
         if key.revoked_at is not None or (is_old and key.old_kid is None):
             return
         audit.record("key.leak_reported", actor=holder, object_ref=ref_of(key), details={"old_value": is_old})
+        raise_alert(
+            tenant_id=key.tenant_id,
+            kind="key_leaked",
+            object_ref=ref_of(key),
+            message=f"Somebody who has the key {key.kid} reported it as leaked. "
+            + (
+                "The value of before its last rotation is ended; the key goes on."
+                if is_old
+                else "It is revoked: make another one, and look at what it was used for."
+            ),
+        )
         publish("key.leaked", key.tenant_id, {**told(key), "old_value": is_old})
         if is_old:
             end_old_value(key, actor=holder, reason=RevokedFor.LEAKED)

@@ -60,14 +60,14 @@ async def test_brought_along_value_authenticates(pool: Pool) -> None:
 
 
 async def test_hit_needs_no_database_and_ends_in_time(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "REMEMBERED_S", 0.05)
+    monkeypatch.setattr(authentication, "REMEMBERED_S", 0.5)
     _, value = await make_key_async()
     cache = CallerCache(pool)
 
     assert cache.get(value) is None
     caller = await cache.load(value)
     assert cache.get(value) is caller
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.51)
     assert cache.get(value) is None
 
 

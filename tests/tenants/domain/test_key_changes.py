@@ -26,7 +26,7 @@ from tenants.domain.keys import (
     update_api_key,
 )
 from tenants.domain.limits import set_limits
-from tenants.models import ApiKey, WebhookEvent
+from tenants.models import Alert, ApiKey, WebhookEvent
 from tests.factories.tenants import TESTER, make_key, make_project, make_tenant, unique
 
 pytestmark = pytest.mark.django_db
@@ -208,6 +208,9 @@ def test_reported_leak_revokes_the_key_and_is_told() -> None:
         key = ApiKey.objects.get(id=key.id)
     assert (find_caller(value), key.revoked_for) == (None, "leaked")
     assert [event.type for event in events(key)] == ["key.created", "key.leaked", "key.revoked"]
+    with colony_tx("tests"):
+        (alert,) = Alert.objects.filter(tenant=key.tenant_id)
+    assert (alert.kind, alert.object_ref, alert.count) == ("key_leaked", f"key:{key.kid}", 1)
     (entry,) = entries(key, "key.leak_reported")
     assert entry.actor == f"key:{key.kid}"
     assert value not in str([vars(each) for each in (*entries(key), *events(key))])
