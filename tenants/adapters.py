@@ -20,6 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
 from gdpr.secrets import seal, unseal
+from tenants.api.addresses import address_of
 from tenants.domain import single_sign_on
 from tenants.enums import ProviderKind
 from tenants.models import IdentityProvider, User
@@ -40,6 +41,10 @@ class Site:
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """By which attempts are counted: behind a proxy all people would be one."""
+        return str(address_of(request) or "unknown")
+
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Whoever is invited makes their account by accepting."""
         return settings.RBEE.signup == "open"

@@ -29,6 +29,12 @@ class ProviderKind(models.TextChoices):
 class KeyScope(models.TextChoices):
     INFERENCE = "inference"  # /v1
     MANAGE = "manage"  # /api/v1
+    READ = "read"  # the same, and changes nothing
+
+
+class RevokedFor(models.TextChoices):
+    ASKED = "asked"
+    LEAKED = "leaked"  # reported by somebody who has it
 
 
 class EndpointStatus(models.TextChoices):

@@ -11,7 +11,15 @@ from django.utils import timezone
 
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
-from tenants.enums import DeliveryState, EndpointStatus, KeyScope, ProviderKind, Role, TenantStatus
+from tenants.enums import (
+    DeliveryState,
+    EndpointStatus,
+    KeyScope,
+    ProviderKind,
+    RevokedFor,
+    Role,
+    TenantStatus,
+)
 
 
 class UserManager(BaseUserManager["User"]):
@@ -265,7 +273,8 @@ class ApiKey(models.Model):
     """A credential of a project. Written by `tenants.domain.keys` only; its secret is not in here.
 
     `mac` is HMAC-SHA256 of the whole value under a derived pepper. A key whose value was brought along from another
-    gateway is found by `mac`, one that we made by the `kid` inside it.
+    gateway is found by `mac`, one that we made by the `kid` inside it. `old_*` are of the value that was rotated out,
+    which is good until `old_until`; `old_kid` is empty when it was ended before.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -279,10 +288,21 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=200)
     scopes = ArrayField(models.CharField(max_length=20, choices=KeyScope))
     brought_along = models.BooleanField(default=False)
+    allowed_models = ArrayField(models.CharField(max_length=128), default=list)  # globs; empty: the tenant's
+    allowed_ips = ArrayField(models.CharField(max_length=43), default=list)  # networks; empty: any
     limits = models.JSONField(default=dict)
     created_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True)  # to the minute: `tenants.domain.key_use`
     expires_at = models.DateTimeField(null=True)
+    expiry_told_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
+    revoked_for = models.CharField(max_length=16, choices=RevokedFor, blank=True)
+    rotated_at = models.DateTimeField(null=True)
+    old_kid = models.CharField(max_length=16, null=True, unique=True)  # noqa: DJ001 -- many have none
+    old_mac = models.BinaryField(max_length=32, null=True, unique=True)
+    old_last4 = models.CharField(max_length=4, blank=True)
+    old_until = models.DateTimeField(null=True)
+    old_last_used_at = models.DateTimeField(null=True)
 
     objects = TenantManager["ApiKey"]()
 
@@ -290,9 +310,11 @@ class ApiKey(models.Model):
         ordering = ["-id"]
 
     class Privacy:
-        none = ("scopes", "brought_along", "limits", "created_at", "expires_at", "revoked_at")
-        pseudonym = ("id", "tenant", "project", "kid")
-        secret = ("mac", "last4")
+        none = ("scopes", "brought_along", "allowed_models", "limits", "created_at", "last_used_at", "expires_at",
+                "expiry_told_at", "revoked_at", "revoked_for", "rotated_at", "old_until", "old_last_used_at")  # fmt: skip
+        pseudonym = ("id", "tenant", "project", "kid", "old_kid")
+        personal = ("allowed_ips",)
+        secret = ("mac", "last4", "old_mac", "old_last4")
         content = ("name",)
 
     def __str__(self) -> str:

@@ -81,12 +81,14 @@ ROLES: Final[Mapping[str, Capabilities]] = {
     }),
 }  # fmt: skip
 
-# A key that manages does what an administrator does. Ownership is a person's.
+READS: Final = frozenset(one for one in ALL if one.endswith(".read"))
+
+# A key that manages does what an administrator does, one that reads sees what an administrator sees. Ownership is a
+# person's.
 SCOPES: Final[Mapping[str, Capabilities]] = {
     KeyScope.MANAGE: ROLES[Role.ADMIN],
+    KeyScope.READ: ROLES[Role.ADMIN] & READS,
 }
-
-READS: Final = frozenset(one for one in ALL if one.endswith(".read"))
 # What is left while a tenant is suspended or on its way out: looking, paying, leaving, and its rights over its data.
 WHILE_SUSPENDED: Final = READS | {
     C.BILLING_WRITE, C.GDPR_REQUEST, C.TENANT_DELETE, C.IMPERSONATIONS_END

@@ -5,6 +5,7 @@ from tenants.domain.alerts import MAIL as MAIL_ALERTS
 from tenants.domain.courier import courier
 from tenants.domain.invitations import MAIL
 from tenants.domain.invitations import mail_invitations as mail
+from tenants.domain.key_expiry import tell_expiring_keys as tell_expiring
 from tenants.domain.outbox import DELIVER
 from tenants.domain.repeats import forget_answers as forget
 from tenants.domain.tenant_life import close_deleted_tenants as close
@@ -42,3 +43,8 @@ def close_deleted_tenants() -> None:
 def mail_alerts() -> None:
     """Asked for by whoever raises one, and by beat: for hints that were lost, and for servers that were away."""
     alert_mail.mail_alerts()
+
+
+@shared_task(name="tenants.tell_expiring_keys")  # type: ignore[untyped-decorator]
+def tell_expiring_keys() -> None:
+    tell_expiring()

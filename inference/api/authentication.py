@@ -5,16 +5,21 @@ from __future__ import annotations
 from inference.api import errors
 from inference.api.exchange import Exchange
 from inference.api.local import LocalRule
+from tenants.domain.addresses import NOWHERE, NetworkSet, client_text
 from tenants.domain.authentication import AuthenticationDown, Caller, CallerCache
+from tenants.domain.key_use import KEY_USE
 from tenants.enums import KeyScope
 
 _BEARER = b"bearer "
 
 
 class Authentication:
-    def __init__(self, callers: CallerCache, local: LocalRule) -> None:
+    """`proxies`: whose word about a client's address is taken."""
+
+    def __init__(self, callers: CallerCache, local: LocalRule, proxies: NetworkSet = NOWHERE) -> None:
         self._callers = callers
         self._local = local
+        self._proxies = proxies
 
     async def caller_of(self, exchange: Exchange) -> Caller:
         """A key that is nobody's hurts no local program: their clients insist on sending one. Raises Refused."""
@@ -30,8 +35,13 @@ class Authentication:
         if caller is None:
             raise errors.wrong_key() if secret else errors.no_key()
         exchange.caller = caller
+        if caller.networks is not NOWHERE:
+            client = client_text(exchange.peer_ip, exchange.scope["headers"], self._proxies)
+            if not caller.networks.holds(client):
+                raise errors.wrong_address()
         if KeyScope.INFERENCE not in caller.scopes:
             raise errors.wrong_scope()
+        KEY_USE.seen.add(caller.kid)
         return caller
 
 

@@ -60,6 +60,10 @@ def wrong_key() -> Refused:
     return _unauthorized("Incorrect API key provided. It is unknown, expired or revoked.")
 
 
+def wrong_address() -> Refused:
+    return _unauthorized("This API key may not be used from your IP address.", "ip_not_authorized")
+
+
 def wrong_scope() -> Refused:
     return Refused(
         "This key may manage the service but not use its models: it lacks the scope 'inference'. "
@@ -130,12 +134,12 @@ def internal_error() -> Refused:
     )
 
 
-def _unauthorized(message: str) -> Refused:
+def _unauthorized(message: str, code: str = "invalid_api_key") -> Refused:
     return Refused(
         message,
         status=401,
         type="invalid_request_error",
-        code="invalid_api_key",
+        code=code,
         headers={"www-authenticate": "Bearer"},
     )
 

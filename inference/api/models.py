@@ -8,7 +8,7 @@ import msgspec
 
 from inference.api import errors
 from inference.api.exchange import Exchange
-from inference.domain.choice import may_use
+from inference.domain.choice import may_ask_for
 from inference.domain.offer import OWNER, OfferedModel
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class ModelList(msgspec.Struct, frozen=True):
 
 async def list_models(queen: Queen, exchange: Exchange) -> None:
     caller = await queen.authentication.caller_of(exchange)
-    offered = [model for model in queen.offer.all() if may_use(caller.allowed_models, model.name)]
+    offered = [model for model in queen.offer.all() if may_ask_for(caller, model.name)]
     answer = ModelList(
         data=[_model_object(model) for model in offered],
         models=[ModelName(model.name, model.type) for model in offered],
@@ -49,7 +49,7 @@ async def list_models(queen: Queen, exchange: Exchange) -> None:
 async def show_model(queen: Queen, exchange: Exchange, name: str) -> None:
     caller = await queen.authentication.caller_of(exchange)
     model = queen.offer.find(name)
-    if model is None or not may_use(caller.allowed_models, name):
+    if model is None or not may_ask_for(caller, name):
         raise errors.model_not_found(name)
     await exchange.respond(_encode(_model_object(model)))
 

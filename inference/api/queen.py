@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final, Protocol
@@ -38,11 +38,14 @@ from inference.domain.policy_source import Policies
 from inference.domain.recovery import Recovery
 from inference.domain.refusal_log import RefusalLog, write_refusals
 from inference.domain.reserve import Reserver, period_start_ms
+from inference.domain.revocations import Revocations
 from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisPipe
-from tenants.domain.authentication import CallerCache
+from tenants.domain.addresses import Network, network_set
+from tenants.domain.authentication import CallerCache, good_kids
 from tenants.domain.invalidation import CHANNEL
+from tenants.domain.key_use import KEY_USE
 from tenants.domain.limit_notices import note_limit_reached
 
 FINISH_S: Final = 5.0
@@ -67,6 +70,8 @@ class QueenEnv(LocalEnv, Protocol):
     def queue_timeout_s(self) -> int: ...
     @property
     def decision_headers(self) -> bool: ...
+    @property
+    def trusted_proxies(self) -> tuple[Network, ...]: ...
 
 
 class Queen:
@@ -102,7 +107,8 @@ class Queen:
             room=self.room,
         )
         self.callers = CallerCache(self.pool)
-        self.authentication = Authentication(self.callers, LocalRule(env))
+        self.authentication = Authentication(self.callers, LocalRule(env), network_set(env.trusted_proxies))
+        self.revocations = Revocations(self.dispatcher, self._good_kids)
         self.policies = Policies(env.scheduler_file)
         self.decisions = DecisionLog(self.pool, self.colony)
         self.refusals = RefusalLog(in_thread(write_refusals))
@@ -135,6 +141,8 @@ class Queen:
         self.idempotency.start()
         self.dispatcher.run()
         self._guard.spawn("notices", self._listen)
+        self._guard.spawn("revocations", self.revocations.watch)
+        self._guard.spawn("use of keys", self._write_key_use)
         self._guard.spawn("policies", self.policies.watch)
         self._guard.spawn("decisions", self.decisions.watch)
         self._guard.spawn("refusals", self.refusals.watch)
@@ -152,6 +160,7 @@ class Queen:
         await self.decisions.stop()
         await self.refusals.stop()
         await self.policy_failures.stop()
+        await KEY_USE.write(self.pool)
         await self.recovery.stop()
         await self.reserver.stop()
         await self.reader.stop()
@@ -167,6 +176,7 @@ class Queen:
             try:
                 async with client.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(CHANNEL)
+                    await channel.get_message(timeout=LISTEN_TIMEOUT_S)  # what says that it is so
                     for everything in ("keys", "prices", "models", "hives", "policies"):
                         self._take_notice(everything)
                     while True:
@@ -181,6 +191,7 @@ class Queen:
 
     def _take_notice(self, message: str) -> None:
         self.callers.handle(message)
+        self.revocations.handle(message)
         if message == "prices":
             self.prices.invalidate()
         elif message == "models":
@@ -190,6 +201,12 @@ class Queen:
             self.colony.reload_hives()
         elif message == "policies":
             self.policies.reload_soon()
+
+    async def _good_kids(self, key_ids: Collection[str]) -> Collection[str]:
+        return await good_kids(self.pool, key_ids)
+
+    async def _write_key_use(self) -> None:
+        await KEY_USE.watch(self.pool)
 
     async def _fence(self, task_id: UUID, month: date, tenant_id: UUID, lowest_valid_attempt: int) -> bool:
         return await fence(self.pool, task_id.hex, month, tenant_id.hex, lowest_valid_attempt)

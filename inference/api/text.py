@@ -18,7 +18,7 @@ from inference.api.delivery import deliver
 from inference.api.exchange import Exchange
 from inference.api.wire import Priority, Reader, TextRequest
 from inference.domain.admission import admit, in_force
-from inference.domain.choice import Choice, may_use
+from inference.domain.choice import Choice, may_ask_for
 from inference.domain.colony import WorkerView
 from inference.domain.dispatch import TaskStream
 from inference.domain.envelope import Envelope
@@ -91,7 +91,7 @@ async def _run_task(
     """`run`: the request has an Idempotency-Key, and is the first under it."""
     priority = _priority(exchange)
     model = _text_model(queen, request.model)
-    if not may_use(caller.allowed_models, model.name):
+    if not may_ask_for(caller, model.name):
         raise errors.model_not_allowed(model.name)
     price = await _price(queen, model, caller)
     task_id = uuid7().hex

@@ -165,6 +165,11 @@ def may_serve(worker: WorkerView, caller: Caller) -> bool:
     )
 
 
+def may_ask_for(caller: Caller, model_name: str) -> bool:
+    """What the tenant may, and of that what the key may."""
+    return may_use(caller.allowed_models, model_name) and may_use(caller.key_models, model_name)
+
+
 @lru_cache(maxsize=4096)
 def may_use(allowed_models: tuple[str, ...], model_name: str) -> bool:
     """`allowed_models`: globs; none allow all."""

@@ -292,6 +292,15 @@ class Dispatcher:
         else:
             stream.reservation = late
 
+    def end(self, stream: TaskStream, failure: TaskFailed) -> None:
+        """Whether it waits for a worker or runs; what was produced is charged. One that is just being given to a hive is
+        left alone: say it again."""
+        if not stream.is_attached:
+            self._room.refuse(stream.task, failure)
+        elif stream.reservation is not None:
+            stream.fail(failure)
+            stream.cancel()
+
     def on_cancel(self, stream: TaskStream, outcome: Outcome) -> None:
         """Of the stream."""
         if not stream.is_attached:

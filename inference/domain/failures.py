@@ -1,6 +1,7 @@
 """How a dispatched task fails towards its client.
 
 TaskFailed
+    401  invalid_request_error / invalid_api_key    the key was revoked while the task ran
     429  rate_limit_error / rate_limit_exceeded     a window or the concurrency of the caller is full
     429  insufficient_quota / quota_exceeded        the day's quantity is used up
     500  server_error / worker_error                the hive or its engine failed
@@ -102,6 +103,16 @@ def client_too_slow() -> TaskFailed:
         "client_too_slow",
         "The answer was read too slowly and was cancelled.",
         {"x-should-retry": "false"},
+    )
+
+
+def key_revoked() -> TaskFailed:
+    return TaskFailed(
+        401,
+        "invalid_request_error",
+        "invalid_api_key",
+        "This API key was revoked while its request ran.",
+        {"www-authenticate": "Bearer"},
     )
 
 

@@ -67,6 +67,7 @@ class WaitingRoom:
         self._colony = colony
         self._lines: dict[str, _Line] = {}  # by model
         self._due: set[str] = set()
+        self._waiters: dict[str, _Waiter] = {}  # by task
         colony.on_look.append(self._on_look)
 
     def __len__(self) -> int:
@@ -81,6 +82,7 @@ class WaitingRoom:
         `choose` raises, NoWorkers after `wait_s`, and TaskFailed when there is no place in the line."""
         line = self._lines.setdefault(task.model, _Line())
         waiting = self._waiting(task, choose)
+        self._waiters[task.id] = waiting.item
         try:
             self._enter(line, waiting)
             self.wake(task.model)
@@ -98,11 +100,17 @@ class WaitingRoom:
                 self.wake(task.model)
             raise
         finally:
+            del self._waiters[task.id]
             line.queue.remove(waiting)
             if not line.queue and self._lines.get(task.model) is line:
                 del self._lines[task.model]
         worker.take()
         return worker
+
+    def refuse(self, task: Task, error: Exception) -> None:
+        """Whoever waits for it gets `error`; nobody may."""
+        if (waiter := self._waiters.get(task.id)) is not None:
+            waiter.fail(error)
 
     def wake(self, model: str) -> None:
         """A worker may be free. Soon: scripts are asked, which nobody's frames should wait for."""

@@ -5,22 +5,28 @@ from typing import Any
 import msgspec
 from allauth.headless.internal.sessionkit import authenticate_by_x_session_token
 from django.conf import settings
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.exceptions import AuthenticationFailed, NotFound
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 
-from inference.api.local import Headers, is_local
+from inference.api.local import is_local
+from tenants.api.addresses import client_of, headers_of
 from tenants.domain import impersonation
+from tenants.domain.addresses import NOWHERE
 from tenants.domain.authentication import Caller, Person, find_caller, find_home_caller, find_memberships
+from tenants.domain.key_use import KEY_USE
 from tenants.domain.rights import may
 from tenants.models import User
 from tenants.rules import TENANT_HEADER, Capability
 
 Found = tuple[Caller | User, Caller | None]
+
+
+class AddressNotAllowed(AuthenticationFailed):
+    default_code = "ip_not_authorized"
+    default_detail = "This key may not be used from your IP address."
 
 
 class ManagementAuthentication(BaseAuthentication):
@@ -40,6 +46,8 @@ class ManagementAuthentication(BaseAuthentication):
         caller = find_caller(_as_sent(secret.strip()))
         if caller is None:
             raise AuthenticationFailed("This key is not valid. Keys are made with: rbee key create")
+        self._check_address(request, caller)
+        KEY_USE.seen.add(caller.kid)
         return caller, caller
 
     def authenticate_header(self, request: Request) -> str:
@@ -71,9 +79,13 @@ class ManagementAuthentication(BaseAuthentication):
         impersonation.record_visit(visitor, method=request.method or "", route=match.route if match else "")
         return visitor, visitor
 
+    def _check_address(self, request: Request, caller: Caller) -> None:
+        if caller.networks is not NOWHERE and not caller.networks.holds(client_of(request._request)):
+            raise AddressNotAllowed
+
     def _keyless(self, request: Request) -> Found | None:
         http = request._request
-        if not is_local(http.META.get("REMOTE_ADDR"), _headers(http), settings.RBEE):
+        if not is_local(http.META.get("REMOTE_ADDR"), headers_of(http), settings.RBEE):
             return None
         caller = find_home_caller()
         return None if caller is None else (caller, caller)
@@ -103,11 +115,6 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
             " /_allauth/browser/v1 sets, or as X-Session-Token what /_allauth/app/v1 gives. In home mode programs on"
             " the same machine need none.",
         }
-
-
-def _headers(request: HttpRequest) -> Headers:
-    """As the server got them, where it says so: Django joins those that came twice."""
-    return request.scope["headers"] if isinstance(request, ASGIRequest) else request.headers
 
 
 def _as_sent(secret: str) -> str:

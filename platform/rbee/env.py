@@ -59,6 +59,7 @@ class Env:
     public_url: str
     lan_ranges: tuple[Network, ...]
     local_hosts: tuple[str, ...]
+    trusted_proxies: tuple[Network, ...]
     scheduler_file: Path
     log_level: str
     task_timeout_s: int
@@ -325,6 +326,9 @@ VARIABLES: dict[str, Variable] = {
     "RBEE_PUBLIC_URL": Variable(_url("http", "https"), "the URL by which clients and hives reach the queen"),
     "RBEE_LAN_RANGES": Variable(_networks, "networks such as 192.168.1.0/24, with commas between them"),
     "RBEE_LOCAL_HOSTS": Variable(_hosts, "host names, with commas between them"),
+    "RBEE_TRUSTED_PROXIES": Variable(
+        _networks, "networks of reverse proxies such as 10.0.0.0/24, with commas between them"
+    ),
     "RBEE_SCHEDULER_FILE": Variable(_path, "a path", "~/.config/rbee/scheduler.rhai"),
     "RBEE_LOG_LEVEL": Variable(
         _choice("debug", "info", "warning", "error"), "debug, info, warning or error", "info"

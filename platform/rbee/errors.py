@@ -21,7 +21,8 @@ from rest_framework.views import set_rollback
 from billing.domain.prices import PriceRefused
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
-from tenants.domain.keys import KeyRefused
+from inference.rest.authentication import AddressNotAllowed
+from tenants.domain.keys import KeyIsOver, KeyRefused
 from tenants.domain.tenancy import StateRefused, TenantRefused, TenantTaken
 
 JSON = "application/json"
@@ -50,7 +51,11 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Respons
     if isinstance(error, ColonyError):
         retry = {"Retry-After": "1"} if error.status == 503 else {}
         return ErrorResponse(error.status, error.type, error.code, error.message, error.param, **retry)
-    if isinstance(error, KeyRefused | PriceRefused):
+    if isinstance(error, KeyRefused):
+        return ErrorResponse(400, INVALID, "invalid_value", str(error), error.field)
+    if isinstance(error, KeyIsOver):
+        return ErrorResponse(409, CONFLICT, "state_conflict", str(error))
+    if isinstance(error, PriceRefused):
         return ErrorResponse(400, INVALID, "invalid_value", str(error))
     if isinstance(error, TenantTaken):
         return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field, **NO_RETRY)
@@ -107,7 +112,8 @@ def _api_error(error: exceptions.APIException) -> Response:
     headers: dict[str, str] = {}
     if error.status_code == 401:
         headers["WWW-Authenticate"] = getattr(error, "auth_header", "Bearer")
-        return ErrorResponse(401, INVALID, "invalid_api_key", message, **headers)
+        code = error.default_code if isinstance(error, AddressNotAllowed) else "invalid_api_key"
+        return ErrorResponse(401, INVALID, code, message, **headers)
     if wait_s := getattr(error, "wait", None):  # Throttled
         headers["Retry-After"] = str(int(wait_s) + 1)
     kinds = {403: PERMISSION, 409: CONFLICT, 429: RATE, 503: UNAVAILABLE}

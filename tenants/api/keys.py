@@ -1,102 +1,95 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status
-from rest_framework.exceptions import NotFound, ValidationError
+from rest_framework import status
+from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gdpr.scope import tenant_tx
-from tenants.api.base import ManagementView, PageQuery, deleted_response, list_response, page_of
+from tenants.api.base import ManagementView, deleted_response, list_response, page_of
+from tenants.api.etags import etag_of, unchanged
+from tenants.api.key_fields import (
+    KEY_STATUSES,
+    IssuedKey,
+    KeyChange,
+    KeyOut,
+    KeyQuery,
+    NewKey,
+    RotatedKey,
+    Rotation,
+)
 from tenants.api.tenancy import find_project, find_tenant, scope_of
-from tenants.domain.keys import KeyRefused, is_short, issue_api_key, revoke_api_key
-from tenants.domain.rights import may_grant_scopes
-from tenants.enums import KeyScope
+from tenants.domain.keys import (
+    OVERLAP_DEFAULT,
+    is_weak,
+    issue_api_key,
+    revoke_api_key,
+    rotate_api_key,
+    update_api_key,
+)
+from tenants.domain.rights import may, may_grant_scopes
 from tenants.models import ApiKey, Project
 from tenants.rules import Capability
 
-
-class KeyQuery(PageQuery):
-    tenant = serializers.SlugField(
-        default="", allow_blank=True, help_text="For the operator: keys of this tenant only"
-    )
-    include_revoked = serializers.BooleanField(default=False)
+WEAK = "This value can be guessed."
+OF_USE = ("last_used_at", "previous")  # changes without anybody's doing
+MORE = "A key may not do more than who makes it."
 
 
-class NewKey(serializers.Serializer[Any]):
-    name = serializers.CharField(max_length=200, default="key")
-    tenant = serializers.SlugField(
-        default="", allow_blank=True, help_text="For the operator; left out: the caller's own"
-    )
-    project = serializers.SlugField(default="", allow_blank=True, help_text="Left out: the tenant's first")
-    scopes = serializers.ListField(
-        child=serializers.ChoiceField(KeyScope.choices), default=[KeyScope.INFERENCE], min_length=1
-    )
-    value = serializers.CharField(
-        required=False, trim_whitespace=False, help_text="A key brought along from another gateway"
-    )
-    expires_at = serializers.DateTimeField(required=False, help_text="As 2027-01-31T00:00:00Z")
+class KeyView(ManagementView):
+    def found(self, id_or_kid: str) -> ApiKey:
+        with scope_of(self.caller, "a key"):
+            return find_key(id_or_kid)
+
+    def changeable(self, id_or_kid: str) -> ApiKey:
+        """Who may do less than the key could take it over by changing it."""
+        key = self.found(id_or_kid)
+        if not may_grant_scopes(self.caller, frozenset(key.scopes)):
+            raise PermissionDenied("This key may do more than you; ask an administrator.")
+        return key
+
+    def shown(self, key: ApiKey) -> dict[str, Any]:
+        with scope_of(self.caller, "a key"):
+            return dict(KeyOut(find_key(str(key.id))).data)
+
+    def tagged(self, key: ApiKey) -> Response:
+        shown = self.shown(key)
+        return Response(shown, headers={"ETag": etag_of(_steady(shown))})
+
+    def check_scopes(self, scopes: list[str]) -> None:
+        if not may_grant_scopes(self.caller, frozenset(scopes)):
+            raise ValidationError({"scopes": [MORE]})
 
 
-class KeyOut(serializers.ModelSerializer[ApiKey]):
-    object = serializers.CharField(default="key", read_only=True)
-    tenant = serializers.CharField(source="tenant.slug")
-    project = serializers.CharField(source="project.slug")
-
-    class Meta:
-        model = ApiKey
-        fields = [
-            "id", "object", "kid", "name", "tenant", "project", "scopes", "last4", "brought_along", "created_at",
-            "expires_at", "revoked_at",
-        ]  # fmt: skip
-
-
-class IssuedKey(KeyOut):
-    key = serializers.CharField(help_text="Shown this once")
-    warning = serializers.CharField(allow_null=True)
-
-    class Meta(KeyOut.Meta):
-        fields = [*KeyOut.Meta.fields, "key", "warning"]
-
-
-class Keys(ManagementView):
+class Keys(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
 
     @extend_schema(operation_id="list_keys", parameters=[KeyQuery], responses=KeyOut(many=True))
     def get(self, request: Request) -> Response:
         query = self.read_query(KeyQuery)
         with scope_of(self.caller, "keys of all tenants"):
-            rows = ApiKey.objects.select_related("tenant", "project")
-            if query["tenant"]:
-                rows = rows.filter(tenant=find_tenant(query["tenant"]))
-            if not query["include_revoked"]:
-                rows = rows.filter(revoked_at=None)
+            rows = _filtered(ApiKey.objects.select_related("tenant", "project"), query)
             found, cursor = page_of(rows, query)
             return list_response([dict(KeyOut(row).data) for row in found], cursor)
 
     @extend_schema(operation_id="create_key", request=NewKey, responses={201: IssuedKey})
     def post(self, request: Request) -> Response:
+        """`value` brings a key of another gateway along, which has to be hard to guess."""
         body = self.read_body(NewKey)
-        if not may_grant_scopes(self.caller, frozenset(body["scopes"])):
-            raise ValidationError({"scopes": ["A key may not do more than who makes it."]})
-        project = self._project(body["tenant"], body["project"])
-        try:
-            key, secret = issue_api_key(
-                project,
-                name=body["name"],
-                scopes=body["scopes"],
-                actor=self.actor,
-                value=body.get("value"),
-                expires_at=body.get("expires_at"),
-            )
-        except KeyRefused as error:
-            field = next((name for name in ("expires_at", "value") if name in str(error)), "name")
-            raise ValidationError({field: [str(error)]}) from None
-        warning = "This value is short and can be guessed." if "value" in body and is_short(secret) else None
+        self.check_scopes(body["scopes"])
+        may_be_weak = body.pop("allow_weak")
+        if may_be_weak and not may(self.caller, Capability.COLONY_WRITE):
+            raise ValidationError({"allow_weak": ["Only the operator of this colony allows that."]})
+        project = self._project(body.pop("tenant"), body.pop("project"))
+        key, secret = issue_api_key(project, actor=self.actor, may_be_weak=may_be_weak, **body)
+        warning = WEAK if "value" in body and is_weak(secret) else None
         with tenant_tx(project.tenant_id):
             shown = {**KeyOut(key).data, "key": secret, "warning": warning}
         return Response(shown, status.HTTP_201_CREATED)
@@ -108,24 +101,56 @@ class Keys(ManagementView):
             return find_project(find_tenant(tenant_slug or self.caller.tenant_slug), project_slug)
 
 
-class OneKey(ManagementView):
-    capabilities = {"GET": Capability.KEYS_READ, "DELETE": Capability.KEYS_WRITE}
+class OneKey(KeyView):
+    capabilities = {
+        "GET": Capability.KEYS_READ,
+        "PATCH": Capability.KEYS_WRITE,
+        "DELETE": Capability.KEYS_WRITE,
+    }
 
     @extend_schema(operation_id="get_key", responses=KeyOut)
     def get(self, request: Request, key: str) -> Response:
-        with scope_of(self.caller, "a key"):
-            return Response(KeyOut(find_key(key)).data)
+        return self.tagged(self.found(key))
+
+    @extend_schema(operation_id="update_key", request=KeyChange, responses=KeyOut)
+    def patch(self, request: Request, key: str) -> Response:
+        """Queens go by it within a second. With the ETag of what was read as If-Match only if it is still so."""
+        found = self.changeable(key)
+        body = self.read_body(KeyChange)
+        if "scopes" in body:
+            self.check_scopes(body["scopes"])
+        if "budget" in body and not may(self.caller, Capability.LIMITS_WRITE):
+            raise PermissionDenied("Your role here does not change budgets.")
+        scope = scope_of(self.caller, "a key, if unchanged")
+        with unchanged(request, scope, found, lambda row: _steady(self.shown(row))):
+            update_api_key(found, body, actor=self.actor)
+        return self.tagged(found)
 
     @extend_schema(operation_id="revoke_key", responses={200: None})
     def delete(self, request: Request, key: str) -> Response:
-        with scope_of(self.caller, "a key"):
-            found = find_key(key)
+        """Refused within a second; answers that are under way are ended."""
+        found = self.found(key)
         revoke_api_key(found, actor=self.actor)
         return deleted_response("key", str(found.id))
 
 
+class RotateKey(KeyView):
+    capabilities = {"POST": Capability.KEYS_WRITE}
+
+    @extend_schema(operation_id="rotate_key", request=Rotation, responses=RotatedKey)
+    def post(self, request: Request, key: str) -> Response:
+        """Another value for the same key, with its limits and what was used of them. That of before goes on for
+        `overlap_s`."""
+        found = self.changeable(key)
+        seconds = self.read_body(Rotation).get("overlap_s")
+        overlap = OVERLAP_DEFAULT if seconds is None else timedelta(seconds=seconds)
+        rotated, secret = rotate_api_key(found, actor=self.actor, overlap=overlap)
+        return Response({**self.shown(rotated), "key": secret})
+
+
 def find_key(id_or_kid: str) -> ApiKey:
-    wanted = Q(kid=id_or_kid)
+    """By its id, or the kid of either value."""
+    wanted = Q(kid=id_or_kid) | Q(old_kid=id_or_kid)
     try:
         wanted |= Q(id=UUID(id_or_kid))
     except ValueError:
@@ -134,3 +159,23 @@ def find_key(id_or_kid: str) -> ApiKey:
     if key is None:
         raise NotFound("There is no such key.")
     return key
+
+
+def _filtered(rows: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]:
+    if query["tenant"]:
+        rows = rows.filter(tenant=find_tenant(query["tenant"]))
+    if query["project"]:
+        rows = rows.filter(project__slug=query["project"])
+    if query["scope"]:
+        rows = rows.filter(scopes__contains=[query["scope"]])
+    if query["name"]:
+        rows = rows.filter(name__icontains=query["name"])
+    if query["status"]:
+        rows = rows.filter(KEY_STATUSES[query["status"]](timezone.now()))
+    elif not query["include_revoked"]:
+        rows = rows.filter(revoked_at=None)
+    return rows
+
+
+def _steady(shown: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in shown.items() if name not in OF_USE}

@@ -85,6 +85,8 @@ def _refuse_without_tenant(user: User | None) -> None:
 
 def _why(caller: Caller, wanted: Capabilities) -> str:
     if not isinstance(caller, Person):
+        if KeyScope.READ in caller.scopes and KeyScope.MANAGE not in caller.scopes:
+            return "This key reads and changes nothing. Use one with the scope manage."
         if KeyScope.MANAGE not in caller.scopes:
             return "This key is for inference. Use one with the scope manage."
         if wanted <= COLONY:

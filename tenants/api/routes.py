@@ -5,7 +5,8 @@ from tenants.api.alerts import Alerts, CloseAlert
 from tenants.api.audit import AuditLog
 from tenants.api.impersonations import BeginImpersonation, Impersonations, OneImpersonation
 from tenants.api.invitations import AcceptInvitation, Invitations, OneInvitation
-from tenants.api.keys import Keys, OneKey
+from tenants.api.key_leaks import ReportLeak
+from tenants.api.keys import Keys, OneKey, RotateKey
 from tenants.api.members import Members, OneMember
 from tenants.api.plans import OnePlan, Plans
 from tenants.api.projects import OneProject, Projects
@@ -37,7 +38,9 @@ urlpatterns = [
     path("alerts/<uuid:alert>/close", CloseAlert.as_view()),
     path("audit", AuditLog.as_view()),
     path("keys", Keys.as_view()),
+    path("keys/report-leak", ReportLeak.as_view()),
     path("keys/<slug:key>", OneKey.as_view()),
+    path("keys/<slug:key>/rotate", RotateKey.as_view()),
     path("tenants", Tenants.as_view()),
     path("tenants/<slug:slug>", OneTenant.as_view()),
     path("tenants/<slug:slug>/suspend", SuspendTenant.as_view()),

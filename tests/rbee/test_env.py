@@ -44,6 +44,7 @@ def test_every_variable_is_read() -> None:
         "RBEE_PORT": " 8000 ",
         "RBEE_LAN_RANGES": "192.168.1.0/24, fd00::/8",
         "RBEE_LOCAL_HOSTS": "Tower.local, nas",
+        "RBEE_TRUSTED_PROXIES": "10.1.0.0/16, fd01::1",
         "RBEE_SCHEDULER_FILE": "~/s.rhai",
         "RBEE_LOG_LEVEL": "WARNING",
         "RBEE_TASK_TIMEOUT_S": "30",
@@ -52,6 +53,7 @@ def test_every_variable_is_read() -> None:
         "RBEE_OUTBOUND_PORTS": "443, 9000-9100",
         "RBEE_OUTBOUND_PROXY": "http://proxy:3128",
     })  # fmt: skip
+    assert [str(network) for network in env.trusted_proxies] == ["10.1.0.0/16", "fd01::1/128"]
     assert env.outbound_http
     assert env.outbound_allow == (ipaddress.ip_network("10.20.0.0/16"),)
     assert env.outbound_ports == ((443, 443), (9000, 9100))
@@ -93,6 +95,7 @@ def test_every_variable_is_read() -> None:
         ("RBEE_LAN_RANGES", "192.168.1.5/24"),
         ("RBEE_LAN_RANGES", "home"),
         ("RBEE_LOCAL_HOSTS", "http://tower"),
+        ("RBEE_TRUSTED_PROXIES", "all"),
         ("RBEE_LOG_LEVEL", "loud"),
         ("RBEE_TASK_TIMEOUT_S", "-1"),
         ("RBEE_TASK_TIMEOUT_S", "1.5"),

@@ -33,7 +33,7 @@ class Body(serializers.Serializer[Any]):
 RAISED: dict[str, Exception] = {
     "taken": NameTaken("gpu-1 is taken", param="name"),
     "redis": RedisUnreachable("Redis is away"),
-    "key": KeyRefused("a key's name is 1 to 200 characters"),
+    "key": KeyRefused("name", "a key's name is 1 to 200 characters"),
     "price": NoPrice("m has no price"),
     "http404": Http404(),
     "rest404": exceptions.NotFound(),
@@ -77,7 +77,7 @@ def client(settings: Any) -> Iterator[Client]:
     [
         ("taken", 409, "conflict_error", "name_taken", "name"),
         ("redis", 503, "service_unavailable", "redis_unreachable", None),
-        ("key", 400, "invalid_request_error", "invalid_value", None),
+        ("key", 400, "invalid_request_error", "invalid_value", "name"),
         ("price", 400, "invalid_request_error", "invalid_value", None),
         ("http404", 404, "invalid_request_error", "not_found", None),
         ("rest404", 404, "invalid_request_error", "not_found", None),

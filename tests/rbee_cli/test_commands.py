@@ -68,12 +68,6 @@ def test_revoked_key_is_refused(secure: SecureSystem) -> None:
     assert secure.run_as(made["key"], "chat", "What is rbee?", check=False).returncode == 4
 
 
-def test_key_brought_along_answers(secure: SecureSystem) -> None:
-    value = "sk-from-another-gateway-0123456789"
-    assert secure.run("key", "create", "--value", "-", stdin=f"{value}\n").stdout == f"{value}\n"
-    assert secure.run_as(value, "chat", "What is rbee?", "--max-tokens", "5").returncode == 0
-
-
 def test_tenant_is_there_once(secure: SecureSystem) -> None:
     assert secure.run_json("tenant", "create", "acme", "--plan", "pro")["plan"] == "pro"
     again = secure.run("tenant", "create", "acme", check=False)

@@ -61,6 +61,9 @@ def test_rbee_commands_in_the_docs_run(home: System) -> None:
             done = home.run(*arguments, check=False)
             if arguments[:2] == ["hive", "token"]:
                 replies["TOKEN"] = re.search(r"--token (\S+)", done.stdout).group(1)
+            if arguments[:2] in (["key", "create"], ["key", "rotate"]):
+                replies["SECRET"] = done.stdout.strip()
+                replies["KID"] = done.stdout.split("_")[2]
             if arguments[0] == "chat":  # its model needs a network
                 assert done.returncode in {0, 1}
             else:

@@ -55,7 +55,12 @@ class Server:
             }
         )
         config = uvicorn.Config(
-            application, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=2
+            application,
+            port=port,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=2,
         )
         self.uvicorn = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)

@@ -43,11 +43,14 @@ def test_value_brought_along_is_never_given_back(operator: Api) -> None:
     made = operator.post("keys", {"name": "brought", "value": value})
     again = operator.post("keys", {"name": "again", "value": value})
     short = operator.post("keys", {"name": "short", "value": "abc"})
+    insisted = operator.post("keys", {"name": "short", "value": "abc", "allow_weak": True})
 
     assert made.json()["key"] == value
     assert made.json()["brought_along"] is True
     assert (again.status_code, again.json()["error"]["param"]) == (400, "value")
-    assert "guessed" in short.json()["warning"]
+    assert made.json()["warning"] is None
+    assert (short.status_code, short.json()["error"]["param"]) == (400, "value")
+    assert "guessed" in insisted.json()["warning"]
     assert "customer-key" not in operator.get("keys").content.decode()
 
 

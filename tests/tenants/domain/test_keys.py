@@ -1,30 +1,17 @@
-import zlib
 from datetime import timedelta
 
 import pytest
 import redis
 from django.utils import timezone
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gdpr.domain.audit import leaf_of
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
 from tenants.domain.invalidation import CHANNEL
-from tenants.domain.keys import (
-    BASE62,
-    KeyRefused,
-    can_be_a_key,
-    is_short,
-    issue_api_key,
-    key_mac,
-    parse_api_key,
-    revoke_api_key,
-)
+from tenants.domain.key_format import key_mac, parse_api_key, strength_bits
+from tenants.domain.keys import KeyRefused, issue_api_key, revoke_api_key
 from tenants.models import ApiKey
 from tests.factories.tenants import TESTER, make_key, make_project, unique
-
-EXAMPLE = "rbee_live_0123456789ab_" + "A" * 32
 
 
 @pytest.mark.django_db
@@ -44,31 +31,15 @@ def test_issued_key_has_the_shape_and_is_stored_as_a_mac() -> None:
     assert value.split("_")[3] not in str(vars(stored))
 
 
-@given(st.integers(0, len(EXAMPLE) + 6), st.sampled_from(BASE62 + "_- é"))
-def test_one_changed_character_is_refused_offline(place: int, character: str) -> None:
-    value = EXAMPLE + "_" + check(EXAMPLE)
-    mistyped = value[:place] + character + value[place + 1 :]
-
-    assert parse_api_key(value) is not None
-    assert mistyped == value or parse_api_key(mistyped) is None
-
-
-@given(st.text(max_size=80))
-def test_no_text_breaks_the_parser(text: str) -> None:
-    for value in (text, "rbee_" + text, EXAMPLE + text, f"rbee_live_{text}_{text}_{text}"):
-        assert parse_api_key(value) is None
-        assert isinstance(can_be_a_key(value), bool)
+GOOD = [
+    "customer-key-123 and some more words",
+    "sk-" + "aZ4kQ9xT" * 6,
+    "Schlüssel für den Bäckerladen",
+    "zQ8v" * 128,
+]
 
 
-@pytest.mark.parametrize(
-    "value",
-    ["", " ", "\t", "new\nline", "nul\x00", "x" * 513, "rbee_live_", EXAMPLE, EXAMPLE + "_000000", "\x7f"],
-)
-def test_what_cannot_be_a_key(value: str) -> None:
-    assert not can_be_a_key(value)
-
-
-@pytest.mark.parametrize("value", ["customer-key-123", "sk-" + "a" * 48, "Schlüssel", "a b", "x" * 512, "x"])
+@pytest.mark.parametrize("value", GOOD)
 @pytest.mark.django_db
 def test_value_from_another_gateway_is_brought_along(value: str) -> None:
     key, shown = make_key(value=value)
@@ -76,9 +47,22 @@ def test_value_from_another_gateway_is_brought_along(value: str) -> None:
     assert shown == value
     assert key.brought_along
     assert bytes(key.mac) == key_mac(value)
-    assert value not in str(vars(key)) or len(value) < 4
-    assert key.last4 == (value[-4:] if len(value) >= 20 else "")
-    assert is_short(value) is (len(value) < 20)
+    assert value not in str(vars(key))
+    assert key.last4 == (value[-4:] if strength_bits(value) >= 96 else "")
+
+
+@pytest.mark.parametrize("value", ["customer-key-123", "x", "a" * 500, "0123456789" * 5])
+@pytest.mark.django_db
+def test_value_that_can_be_guessed_is_brought_along_only_by_who_insists(value: str) -> None:
+    with pytest.raises(KeyRefused, match="guessed"):
+        make_key(value=value)
+
+    key, shown = make_key(value=value, may_be_weak=True)
+
+    assert (shown, key.last4) == (value, "")
+    with colony_tx("tests"):
+        issued = AuditEntry.objects.get(object_ref=f"key:{key.kid}", event="key.issued")
+    assert issued.details["weak"] is True
 
 
 @pytest.mark.parametrize("value", ["", "rbee_mine", " padded", "padded ", "x" * 513, "tab\t", "nul\x00"])
@@ -90,7 +74,7 @@ def test_value_that_makes_no_sense_is_refused(value: str) -> None:
 
 @pytest.mark.django_db
 def test_value_that_another_tenant_uses_is_refused() -> None:
-    value = unique("customer-key")
+    value = unique("customer-key-of-theirs")
     make_key(value=value)
 
     with pytest.raises(KeyRefused, match="in use"):
@@ -149,16 +133,8 @@ def test_changes_are_announced_after_the_commit(committed_db: None, redis_url: s
         listener.subscribe(CHANNEL)
         listener.get_message(timeout=1)
         key, _ = make_key()
-        make_key(value=key.kid + "-brought-along")
+        make_key(value=key.kid + "-brought-along-with-more")
         revoke_api_key(key, actor=TESTER)
         heard = [message["data"].decode() for _ in range(3) if (message := listener.get_message(timeout=1))]
 
     assert heard == [f"key:{key.kid}", "keys", f"key:{key.kid}"]
-
-
-def check(body: str) -> str:
-    number, digits = zlib.crc32(body.encode()), ""
-    while len(digits) < 6:
-        digits = BASE62[number % 62] + digits
-        number //= 62
-    return digits
