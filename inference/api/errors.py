@@ -107,16 +107,6 @@ def model_not_found(name: str) -> Refused:
     )
 
 
-def model_not_allowed(name: str) -> Refused:
-    return Refused(
-        f"The model '{_shown(name)}' is not part of what you may use.",
-        status=403,
-        type="permission_error",
-        code="model_not_allowed",
-        param="model",
-    )
-
-
 def unavailable(message: str, code: str = "service_unavailable") -> Refused:
     return Refused(message, status=503, type="service_unavailable", code=code, headers={"retry-after": "1"})
 

@@ -90,9 +90,7 @@ async def _run_task(
 ) -> None:
     """`run`: the request has an Idempotency-Key, and is the first under it."""
     priority = _priority(exchange)
-    model = _text_model(queen, request.model)
-    if not may_use(caller.allowed_models, model.name):
-        raise errors.model_not_allowed(model.name)
+    model = _text_model(queen, request.model, caller)
     price = await _price(queen, model, caller)
     task_id = uuid7().hex
     exchange.task_id = task_id
@@ -244,9 +242,10 @@ def _priority(exchange: Exchange) -> str:
     return priority
 
 
-def _text_model(queen: Queen, name: str) -> OfferedModel:
+def _text_model(queen: Queen, name: str, caller: Caller) -> OfferedModel:
+    """One that is not for this tenant is as absent as one that is not there: its name may be that of a customer."""
     model = queen.offer.find(name)
-    if model is None:
+    if model is None or not may_use(caller.allowed_models, model.name):
         raise errors.model_not_found(name)
     if model.capability != Capability.TEXT_GEN:
         raise errors.invalid(

@@ -102,15 +102,22 @@ class Cast:
         yield over("account that was switched off", switched_off(victim))
         yield over("key of a suspended tenant", bearer(self.suspended.secrets["both"]), self.suspended)
         yield over("key of a closed tenant", bearer(self.closed.secrets["both"]), self.closed)
-        yield over("owner of a closed tenant", session(self.closed.people["owner"]), self.closed, is_logged_in=True)
+        yield over(
+            "owner of a closed tenant", session(self.closed.people["owner"]), self.closed, is_logged_in=True
+        )
         yield over("visit of a closed tenant", bearer(self.closed.secrets["visit writing"]), self.closed)
 
     def insiders(self) -> Iterator[Caller]:
-        for world, names in ((self.victim, tuple(self.victim.people)), (self.suspended, ("owner", "developer"))):
+        for world, names in (
+            (self.victim, tuple(self.victim.people)),
+            (self.suspended, ("owner", "developer")),
+        ):
             for role in names:
                 user = world.people[role]
                 (who,) = find_memberships(user.id)
-                yield insider(f"{world.tenant.status} tenant's {role}", world, who, session(user), is_logged_in=True)
+                yield insider(
+                    f"{world.tenant.status} tenant's {role}", world, who, session(user), is_logged_in=True
+                )
         for name in ("inference", "manage"):
             secret = self.victim.secrets[name]
             yield insider(f"own key: {name}", self.victim, find_caller(secret), bearer(secret))

@@ -27,11 +27,13 @@ from tests.acceptance.figures import SEED
 from tests.acceptance.tenants.isolation.callers import Caller, Cast, Kind
 from tests.acceptance.tenants.isolation.routes import Route
 from tests.acceptance.tenants.isolation.targets import Target
-from tests.acceptance.tenants.isolation.world import World, absent_names, fingerprint
+from tests.acceptance.tenants.isolation.world import absent_names, fingerprint
 from tests.factories.tenants import unique
 
 VOLATILE_HEADERS: Final = {"set-cookie", "date", "expires", "x-request-id", "content-length"}
-VOLATILE: Final = re.compile(rb'(name="csrfmiddlewaretoken" value="|"session_token": ?")[^"]*"|"at": ?[0-9.]+')
+VOLATILE: Final = re.compile(
+    rb'(name="csrfmiddlewaretoken" value="|"session_token": ?")[^"]*"|"at": ?[0-9.]+'
+)
 MADE: Final = re.compile(rb'"(id|kid|key|last4|secret|sha256|created_at|expires_at)": ?"[^"]*"')
 WRITES: Final = re.compile(r"\s*(INSERT|UPDATE|DELETE|WITH)", re.IGNORECASE)
 REFERRING: Final = {"tenant", "project", "key", "member", "webhook"}  # fields of these names name an object
@@ -93,7 +95,8 @@ class Matrix:
         self.worlds = [cast.victim, cast.stranger, cast.suspended, cast.closed]
         self.absent = {world.mark: absent_names(world) for world in self.worlds}
         self.absent_colony = {
-            name: str(uuid7()) if name.startswith("operator") else unique("none") for name in self.colony_names
+            name: str(uuid7()) if name.startswith("operator") else unique("none")
+            for name in self.colony_names
         }
         self.before = {
             (world.mark, without): fingerprint(world, without=without)
@@ -137,10 +140,13 @@ class Matrix:
         alive: dict[str, bool] = {}
         for cell in cells:
             name = str(cell).partition(" by ")[0]
-            if alive.get(name) or not cell.target.names or cell.target.is_blind:
+            if alive.get(name) or not cell.target.names or cell.target.is_blind or cell.target.why:
                 continue
             present, absent = self.names_for(cell.caller)
-            answers = [self.ask(cell, names).masked(names[one] for one in cell.target.names) for names in (present, absent)]
+            answers = [
+                self.ask(cell, names).masked(names[one] for one in cell.target.names)
+                for names in (present, absent)
+            ]
             alive[name] = bool(self.difference(*answers, is_timed=False)) and answers[0].status != 403
         return [name for name, is_alive in alive.items() if not is_alive]
 
@@ -206,12 +212,18 @@ class Matrix:
             wrote = any(WRITES.match(sql) for sql in asked)
             after = fingerprint(cell.caller.aims_at, without=self.forgives(cell.caller)) if wrote else ""
         headers = tuple(
-            sorted((name.lower(), value) for name, value in got.headers.items() if name.lower() not in VOLATILE_HEADERS)
+            sorted(
+                (name.lower(), value)
+                for name, value in got.headers.items()
+                if name.lower() not in VOLATILE_HEADERS
+            )
         )
         return Answer(got.status_code, headers, _body(got), tuple(asked), wrote, after)
 
 
-def cells(routes: Sequence[Route], targets: Mapping[str, Sequence[Target]], callers: Sequence[Caller]) -> Iterator[Cell]:
+def cells(
+    routes: Sequence[Route], targets: Mapping[str, Sequence[Target]], callers: Sequence[Caller]
+) -> Iterator[Cell]:
     """An insider who may is let in, which is no cell."""
     for route in routes:
         for method in (*route.methods, *(("HEAD", "OPTIONS") if route.wanted else ())):
@@ -225,7 +237,9 @@ def cells(routes: Sequence[Route], targets: Mapping[str, Sequence[Target]], call
 def sample(cells: Iterable[Cell], each: int) -> Iterator[Cell]:
     """All targets, and of each kind of callers so many for each."""
     chance = random.Random(SEED)
-    for _, group in itertools.groupby(cells, lambda cell: (cell.route.path, cell.method, cell.target.label())):
+    for _, group in itertools.groupby(
+        cells, lambda cell: (cell.route.path, cell.method, cell.target.label())
+    ):
         found = list(group)
         for kind in Kind:
             mine = [cell for cell in found if cell.caller.kind == kind]
@@ -243,8 +257,14 @@ def undeclared(
         if (path, method) not in known:
             found.append(f"{method} {path}: in the schema only")
             continue
-        asked = [f"{target.query} {target.body}" for target in targets.get(path, ()) if target.takes(method) and target.names]
-        fields = {one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"}
+        asked = [
+            f"{target.query} {target.body}"
+            for target in targets.get(path, ())
+            if target.takes(method) and target.names
+        ]
+        fields = {
+            one["name"]: one["schema"] for one in operation.get("parameters", ()) if one["in"] == "query"
+        }
         for name, shape in {**fields, **operation["body"]}.items():
             refers = name in REFERRING or shape.get("format") in {"uuid", "email"}
             if refers and not any(re.search(rf"\b{name}\b", text) for text in asked):

@@ -61,7 +61,9 @@ def _route(path: str, pattern: URLPattern) -> Route:
         return Route(path, PLAIN_VIEWS.get(pattern.callback.__name__, ("GET", "POST")), {})
     methods = tuple(method for method in METHODS if hasattr(view, method.lower()))
     declared = getattr(view, "capabilities", {})
-    return Route(path, methods, {method: _wanted(declared[method]) for method in methods if method in declared})
+    return Route(
+        path, methods, {method: _wanted(declared[method]) for method in methods if method in declared}
+    )
 
 
 def _wanted(declared: Capability | tuple[Capability, ...]) -> frozenset[Capability]:

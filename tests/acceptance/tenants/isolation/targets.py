@@ -44,7 +44,9 @@ class Target:
         return _filled(self.body, names) if self.body else {}
 
     def label(self) -> str:
-        return " ".join(filter(None, [*self.path.values(), self.query, str(dict(self.body or {})) if self.body else ""]))
+        return " ".join(
+            filter(None, [*self.path.values(), self.query, str(dict(self.body or {})) if self.body else ""])
+        )
 
 
 def of(
@@ -74,7 +76,11 @@ def _filled(value: Any, names: Mapping[str, str]) -> Any:
 PUBLIC_NAME: Final = "a tenant's slug is a name in public, of which there is one"
 LOG_IN_PAGE: Final = "whoever logs in has to be led to their provider before anybody knows them"
 
-LIST = (of("GET"), of("GET", query="tenant={tenant}"), of("GET", query="cursor={cursor}&limit=1000", is_blind=True))
+LIST = (
+    of("GET"),
+    of("GET", query="tenant={tenant}"),
+    of("GET", query="cursor={cursor}&limit=1000", is_blind=True),
+)
 OWN = (of(),)
 WEBHOOK = (of(webhook="{webhook}"), of(webhook="{operator_webhook}"))
 LIMITS = {"requests_per_minute": 7}
@@ -267,7 +273,11 @@ PAGES: Final[Mapping[str, Sequence[Target]]] = {
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     **{f"/api/v1/{path}": found for path, found in MANAGEMENT.items()},
     **HIVES,
-    **{f"/_allauth/{client}/v1/{path}": found for client in ("app", "browser") for path, found in ALLAUTH.items()},
+    **{
+        f"/_allauth/{client}/v1/{path}": found
+        for client in ("app", "browser")
+        for path, found in ALLAUTH.items()
+    },
     "/_allauth/app/v1/tokens/refresh": (of(body={"refresh_token": "x"}),),
     **{f"/accounts/{path}": found for path, found in PAGES.items()},
 }

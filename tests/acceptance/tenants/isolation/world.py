@@ -43,7 +43,15 @@ from tenants.models import (
     WebhookEvent,
 )
 from tests.factories.billing import make_price
-from tests.factories.tenants import TESTER, make_key, make_member, make_plan, make_project, make_tenant, make_user
+from tests.factories.tenants import (
+    TESTER,
+    make_key,
+    make_member,
+    make_plan,
+    make_project,
+    make_tenant,
+    make_user,
+)
 
 # What has no room for a marker, or holds one of a few values that the program itself chooses.
 TOO_SMALL: Final = {
@@ -94,7 +102,13 @@ def make_world(*, people: bool = True) -> World:
             make_member(tenant, role, user=user)
             world.people[role] = user
     with colony_tx("a world of the tests"):
-        world.names = {**_keys(world), **_people(world), **_webhooks(world), **_policies(world), **_books(world)}
+        world.names = {
+            **_keys(world),
+            **_people(world),
+            **_webhooks(world),
+            **_policies(world),
+            **_books(world),
+        }
         Alert.objects.create(tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke",
                              count=number(53))  # fmt: skip
     world.names |= {
@@ -142,7 +156,11 @@ def unmarked(world: World) -> list[str]:
             missing.append(f"{model._meta.label}: no row")
             continue
         for column in model._meta.concrete_fields:
-            if not isinstance(column, MARKABLE) or column.choices or column.name in TOO_SMALL.get(model.__name__, ()):
+            if (
+                not isinstance(column, MARKABLE)
+                or column.choices
+                or column.name in TOO_SMALL.get(model.__name__, ())
+            ):
                 continue
             if not any(_has_marker(row[column.attname], world) for row in rows):
                 missing.append(f"{model._meta.label}.{column.name}: no marker")
@@ -171,7 +189,11 @@ def cursor_of(row_id: UUID) -> str:
 def _keys(world: World) -> dict[str, str]:
     yesterday = timezone.now() - timedelta(days=1)
     made = {}
-    for kind, scopes in {"manage": ["manage"], "inference": ["inference"], "both": ["inference", "manage"]}.items():
+    for kind, scopes in {
+        "manage": ["manage"],
+        "inference": ["inference"],
+        "both": ["inference", "manage"],
+    }.items():
         made[kind], world.secrets[kind] = make_key(world.project, name=f"{world.mark} {kind}", scopes=scopes)
     brought, world.secrets["brought"] = make_key(
         world.project, name=f"{world.mark} brought", value=f"{world.mark}-brought-along", scopes=["manage"]
@@ -351,6 +373,12 @@ def fingerprint(world: World, *, without: frozenset[str] = frozenset()) -> str:
             {"tenant": world.tenant.id},
         )
         return str(cursor.fetchone()[0])
+
+
+def free(world: World, **fields: Any) -> None:
+    """Of what would keep its tasks from any worker."""
+    with colony_tx("a tenant that may be served"):
+        Tenant.objects.filter(id=world.tenant.id).update(**{"region": "", "gpu_classes": [], **fields})
 
 
 def drop(world: World) -> None:
