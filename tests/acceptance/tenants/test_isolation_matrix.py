@@ -19,7 +19,7 @@ from gdpr.scope import TenantManager, colony_tx
 from tenants.api import base, invitations, keys, members, permissions, webhooks
 from tenants.domain import authentication
 from tenants.domain.keys import issue_api_key
-from tenants.models import Invitation, Member, Project, Tenant, WebhookEndpoint
+from tenants.models import Alert, Invitation, Member, Project, Tenant, WebhookEndpoint
 from tests.acceptance.figures import SCALE, note
 from tests.acceptance.tenants.isolation import matrix, routes
 from tests.acceptance.tenants.isolation.callers import Caller, Kind, bearer, make_cast, session
@@ -57,7 +57,9 @@ def the_matrix(operator: Api, monkeypatch: pytest.MonkeyPatch) -> matrix.Matrix:
     )  # what is asked of other machines
     endpoint, _ = make_operator_endpoint("https://example.org/operator")
     version = operator.post("policies", {"source": SOURCE}).json()
-    names = {"operator_webhook": str(endpoint.id), "operator_policy": version["id"], "hive": make_hive()[0].name,
+    with colony_tx("an alert of the operator"):
+        alert = Alert.objects.create(tenant=None, kind="policy_error", object_ref="policy:x", message="broke")
+    names = {"operator_webhook": str(endpoint.id), "operator_alert": str(alert.id), "operator_policy": version["id"], "hive": make_hive()[0].name,
              "colony_model": make_model().name, "plan": make_plan().slug}  # fmt: skip
     return matrix.Matrix(make_cast(make_world), names)
 
@@ -207,7 +209,7 @@ def role_is_not_asked(patch: pytest.MonkeyPatch) -> None:
         (revoked_is_good, "/api/v1/usage", Kind.OVER, "by revoked: shows"),
         (changes_before_it_looks, "/api/v1/invitations/{invitation}", Kind.STRANGER, "changed a row"),
         (name_in_a_header, "/api/v1/account/memberships", Kind.STRANGER, "shows"),
-        (role_is_not_asked, "/api/v1/policies/rollback", Kind.INSIDER, "let in"),
+        (role_is_not_asked, "/api/v1/limits/{kind}/{name}", Kind.INSIDER, "let in"),
     ],
 )  # fmt: skip
 def test_matrix_finds_a_bug_that_is_planted(

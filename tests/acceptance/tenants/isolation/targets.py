@@ -92,6 +92,8 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of(body={"slug": "{tenant}"}, why=PUBLIC_NAME),
     ),
     "account/memberships/{slug}": (of(slug="{tenant}"),),
+    "alerts": (*LIST, of("GET", query="state=all")),
+    "alerts/{alert}/close": (of(alert="{alert}"), of(alert="{operator_alert}")),
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),
@@ -139,6 +141,10 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "operators": (of(body={"email": "{email}", "password": "a long new password"}),),
     "plans": OWN,
     "plans/{slug}": (of("GET DELETE", slug="{plan}"), of("PATCH PUT", slug="{plan}", body={"name": "x"})),
+    "plans/{slug}/prices": (
+        of("GET", slug="{plan}"),
+        of("PUT", slug="{plan}", body={"model": "x", "prices": {"prompt_tokens": 1, "completion_tokens": 1}}),
+    ),
     "policies": (
         *LIST,
         of("POST", body={"source": "fn should_admit(task, customer) { admit() }"}),
@@ -164,6 +170,8 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "schema": OWN,
     "schema/": OWN,
     "status": OWN,
+    "tasks": (*LIST, of(query="model={model}"), of(query="worker={worker}")),
+    "tasks/{task}/decision": (of(task="{task}"), of(task="{answer}"), of(task="{request}")),
     "tenants": (*LIST[::2], of("POST", body={"slug": "{tenant}"})),
     "tenants/{slug}": (
         of("GET", slug="{tenant}"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ from tenants.models import (
     IdentityProvider,
     Impersonation,
     Invitation,
+    KeptAnswer,
     Member,
     Project,
     Tenant,
@@ -61,6 +63,7 @@ TOO_SMALL: Final = {
     "Impersonation": {"requests"},
     "LedgerTransfer": {"kind", "currency"},
     "Policy": {"on_error"},
+    "KeptAnswer": {"status"},
     "PolicyVersion": {"number", "origin"},
     "UsageEvent": {"attempt", "currency"},
     "WebhookDelivery": {"attempt", "fence"},
@@ -109,10 +112,16 @@ def make_world(*, people: bool = True) -> World:
             **_policies(world),
             **_books(world),
         }
-        Alert.objects.create(tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke",
-                             count=number(53))  # fmt: skip
+        alert = Alert.objects.create(
+            tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke", count=number(53)
+        )
+        KeptAnswer.objects.create(
+            tenant=tenant, request_sha256=secrets.token_bytes(32), body_sha256=secrets.token_bytes(32),
+            answer_sealed=seal(f'"{mark}"', "kept-answer"), status=201,
+        )  # fmt: skip
     world.names |= {
         "tenant": tenant.slug, "tenant_id": str(tenant.id), "project": project.slug, "project_id": str(project.id),
+        "alert": str(alert.id),
     }  # fmt: skip
     world.markers = frozenset(_markers(world))
     return world
@@ -134,8 +143,10 @@ def absent_names(like: World) -> dict[str, str]:
     """As long and of the same shape, and of nothing."""
     made: dict[str, str] = {}
     for name, value in like.names.items():
-        if name in {"kid", "brought"}:
+        if name == "kid":
             made[name] = secrets.token_hex(len(value))[: len(value)]
+        elif name in {"answer", "request"}:
+            made[name] = value[:-32] + uuid7().hex
         elif name == "cursor":
             made[name] = value[:11] + secrets.token_hex(6)[:11]  # between the same rows of others
         elif like.mark in value:
@@ -271,7 +282,7 @@ def _policies(world: World) -> dict[str, str]:
 
 
 def _books(world: World) -> dict[str, str]:
-    mark, tenant, task_id = world.mark, world.tenant, uuid7()
+    mark, tenant, task_id, request = world.mark, world.tenant, uuid7(), f"req_{secrets.token_hex(16)}"
     month = month_of(task_id)
     price: Price = make_price()
     key = ApiKey.objects.filter(tenant=tenant).first()
@@ -294,16 +305,19 @@ def _books(world: World) -> dict[str, str]:
         leaf=mark.encode().ljust(32),
     ).save()  # fmt: skip
     Decision(
-        month=month, task_id=task_id, tenant=tenant, request_id=f"{mark}-request", at=timezone.now(), outcome="routed",
-        code=mark, task={"model": mark}, customer={"name": mark}, operator_sha256=mark, tenant_sha256=mark,
+        month=month, task_id=task_id, tenant=tenant, request_id=request, at=timezone.now(), outcome="routed",
+        code=mark, task={"model": f"{mark}-model"}, customer={"name": mark}, operator_sha256=mark, tenant_sha256=mark,
         attempts=[{"worker": mark}], worker=f"{mark}-worker", micros=number(31),
     ).save()  # fmt: skip
-    return {"task": str(task_id), "model": f"{mark}-model"}
+    return {
+        "task": str(task_id), "answer": f"chatcmpl-{task_id.hex}", "request": request, "model": f"{mark}-model",
+        "worker": f"{mark}-worker",
+    }  # fmt: skip
 
 
 def _markers(world: World) -> Iterator[bytes]:
     yield world.mark.encode()
-    for value in world.secrets.values():
+    for value in (*world.secrets.values(), world.names["kid"], world.names["request"]):
         yield value.encode()
     for user in world.people.values():
         yield from _shapes(user.id)
@@ -347,8 +361,8 @@ def _has_marker(value: Any, world: World) -> bool:
 
 
 def _is_unguessable(text: str) -> bool:
-    """A name that the program drew itself, such as a kid."""
-    return len(text) == 12 and text.isalnum()
+    """A name that the program drew itself: a kid, or that of a request."""
+    return re.fullmatch("[0-9A-Za-z]{12}|req_[0-9a-f]{32}", text) is not None
 
 
 def close(world: World, status: str) -> None:
@@ -392,6 +406,7 @@ def drop(world: World) -> None:
         Policy.objects.all().delete()
         IdentityProvider.objects.all().delete()
         Alert.objects.all().delete()
+        KeptAnswer.objects.all().delete()
         Invitation.objects.all().delete()
         Member.objects.all().delete()
     EmailAddress.objects.filter(user__in=[user.id for user in world.people.values()]).delete()
