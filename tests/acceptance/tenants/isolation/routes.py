@@ -59,7 +59,8 @@ def _route(path: str, pattern: URLPattern) -> Route:
     view = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
     if view is None:
         return Route(path, PLAIN_VIEWS.get(pattern.callback.__name__, ("GET", "POST")), {})
-    methods = tuple(method for method in METHODS if hasattr(view, method.lower()))
+    # One that does all in its `dispatch` has no methods to be seen.
+    methods = tuple(method for method in METHODS if hasattr(view, method.lower())) or ("GET", "POST")
     declared = getattr(view, "capabilities", {})
     return Route(
         path, methods, {method: _wanted(declared[method]) for method in methods if method in declared}

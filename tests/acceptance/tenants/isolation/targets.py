@@ -83,6 +83,7 @@ LIST = (
 )
 OWN = (of(),)
 WEBHOOK = (of(webhook="{webhook}"), of(webhook="{operator_webhook}"))
+SOURCE = "fn should_admit(task, customer) { admit() }"
 LIMITS = {"requests_per_minute": 7}
 
 MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
@@ -147,11 +148,26 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     ),
     "policies": (
         *LIST,
-        of("POST", body={"source": "fn should_admit(task, customer) { admit() }"}),
-        of("POST", body={"source": "fn should_admit(task, customer) { admit() }", "tenant": "{tenant}"}),
+        of("POST", body={"source": SOURCE}),
+        of("POST", body={"source": SOURCE, "tenant": "{tenant}"}),
+    ),
+    "policies/dry-run": (of(body={"source": SOURCE}), of(body={"source": SOURCE, "tenant": "{tenant}"})),
+    "policies/log": LIST,
+    "policies/settings": (
+        *LIST[:2],
+        of("PATCH", body={"on_error": "refuse"}),
+        of("PATCH", body={"on_error": "refuse", "tenant": "{tenant}"}),
     ),
     "policies/rollback": (of(), of(body={"tenant": "{tenant}"})),
     "policies/{version_id}": (of(version_id="{policy}"), of(version_id="{operator_policy}")),
+    "policies/{version_id}/diff": (
+        of(version_id="{policy}"),
+        of(version_id="{operator_policy}"),
+        of(version_id="{own_policy}", query="against={policy}"),
+        of(version_id="{own_policy}", query="against={operator_policy}", is_blind=True),
+    ),
+    "policies/{version_id}/dry-run": (of(version_id="{policy}", body={"last": 1}),),
+    "policies/{version_id}/log": (of(version_id="{policy}"), of(version_id="{operator_policy}")),
     "policies/{version_id}/activate": (of(version_id="{policy}"), of(version_id="{operator_policy}")),
     "projects": (
         *LIST,
@@ -267,6 +283,10 @@ PAGES: Final[Mapping[str, Sequence[Target]]] = {
         of("POST PUT", body={"action_send": "1", "email": "{email}"}),
     ),
     "password/reset/": (of(body={"email": "{email}"}), of(body={"email": "{guest}"})),
+    **{
+        f"saml/{{organization_slug}}/{page}/": (of(organization_slug="{tenant}", why=LOG_IN_PAGE),)
+        for page in ("acs", "acs/finish", "sls", "metadata", "login")
+    },
     "oidc/{provider_id}/login/": (of(provider_id="{tenant}", why=LOG_IN_PAGE),),
     "oidc/{provider_id}/login/callback/": (of(provider_id="{tenant}", query="state=x&code=x", why=LOG_IN_PAGE),),
 } | dict.fromkeys(

@@ -240,6 +240,7 @@ def _people(world: World) -> dict[str, str]:
     IdentityProvider.objects.create(
         tenant=tenant, issuer=f"https://{mark}.example.org", client_id=f"{mark}-client",
         secret_sealed=seal(f"{mark} secret", "identity-provider"), domains=[f"{mark}.example.com"],
+        sso_url=f"https://{mark}.example.org/sso", certificate=mark,
     )  # fmt: skip
     member = Member.objects.select_related("user").filter(tenant=tenant, role=Role.DEVELOPER).first()
     return {
