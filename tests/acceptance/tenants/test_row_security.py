@@ -29,7 +29,8 @@ from tests.acceptance.tenants.isolation import rows
 from tests.acceptance.tenants.isolation.rows import Table, be, column_of, reached, taken_back
 from tests.acceptance.tenants.isolation.world import World, drop, make_world, tenant_models, unmarked
 
-COLONY_FUNCTIONS = {"rbee_make_partitions"}  # that run as their owner
+# That run as their owner, and give back how many partitions they made or dropped.
+COLONY_FUNCTIONS = {"rbee_make_partitions", "rbee_drop_decisions"}
 Connection = psycopg.Connection[Any]
 
 
