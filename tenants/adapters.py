@@ -14,7 +14,7 @@ from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialApp, SocialLogin
 from django.conf import settings
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse
 
 from gdpr.domain.audit import Actor, record
@@ -48,6 +48,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Whoever is invited makes their account by accepting."""
         return settings.RBEE.signup == "open"
+
+    def get_phone(self, user: User) -> None:
+        """Nobody's: rbee keeps none, and allauth's URLs for them are there all the same."""
+
+    def clean_phone(self, phone: str) -> str:
+        raise ValidationError("No phone numbers are kept here.")
 
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
         with colony_tx("sign-up"):
@@ -87,13 +93,14 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     def list_apps(
         self, request: HttpRequest | None, provider: str | None = None, client_id: str | None = None
     ) -> list[SocialApp]:
-        slug = provider if provider and provider not in APPS else ""
-        found = [_app(one) for one in single_sign_on.providers(slug)]
+        """None for who names none: a list of all would be one of our customers, and the log-in page shows it. Those of
+        SAML are named by `client_id`."""
+        slug = client_id if provider == SAML else provider
+        found = [_app(one) for one in single_sign_on.providers(slug)] if slug and slug not in APPS else []
         return [
             app
             for app in found
-            if (client_id is None or app.client_id == client_id)
-            and (bool(slug) or provider in (None, app.provider))
+            if client_id in (None, app.client_id) and (provider not in APPS or provider == app.provider)
         ]
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
@@ -140,7 +147,7 @@ def _app(provider: IdentityProvider) -> SocialApp:
         return SocialApp(
             provider=SAML,
             provider_id=provider.tenant.slug,
-            name=provider.tenant.name[:40],
+            name=provider.tenant.slug[:40],
             client_id=provider.tenant.slug,
             settings={
                 "idp": {
@@ -158,7 +165,7 @@ def _app(provider: IdentityProvider) -> SocialApp:
     return SocialApp(
         provider=OIDC,
         provider_id=provider.tenant.slug,
-        name=provider.tenant.name[:40],
+        name=provider.tenant.slug[:40],  # shown to whoever knows it; the tenant's name is not theirs to read
         client_id=provider.client_id,
         secret=single_sign_on.client_secret_of(provider),
         settings={"server_url": provider.issuer, "oauth_pkce_enabled": True},

@@ -112,8 +112,9 @@ def model_not_found(name: str) -> Refused:
 
 
 def model_not_allowed(name: str) -> Refused:
+    """For a key that leaves out what its tenant may use: that the model is there is no secret to its people."""
     return Refused(
-        f"The model '{_shown(name)}' is not part of what you may use.",
+        f"The model '{_shown(name)}' is not part of what this key may use.",
         status=403,
         type="permission_error",
         code="model_not_allowed",

@@ -18,7 +18,7 @@ from inference.api.delivery import deliver
 from inference.api.exchange import Exchange
 from inference.api.wire import Priority, Reader, TextRequest
 from inference.domain.admission import admit, in_force
-from inference.domain.choice import Choice, may_ask_for
+from inference.domain.choice import Choice, may_use
 from inference.domain.colony import WorkerView
 from inference.domain.dispatch import TaskStream
 from inference.domain.envelope import Envelope
@@ -90,8 +90,8 @@ async def _run_task(
 ) -> None:
     """`run`: the request has an Idempotency-Key, and is the first under it."""
     priority = _priority(exchange)
-    model = _text_model(queen, request.model)
-    if not may_ask_for(caller, model.name):
+    model = _text_model(queen, request.model, caller)
+    if not may_use(caller.key_models, model.name):
         raise errors.model_not_allowed(model.name)
     price = await _price(queen, model, caller)
     task_id = uuid7().hex
@@ -244,9 +244,10 @@ def _priority(exchange: Exchange) -> str:
     return priority
 
 
-def _text_model(queen: Queen, name: str) -> OfferedModel:
+def _text_model(queen: Queen, name: str, caller: Caller) -> OfferedModel:
+    """One that is not for this tenant is as absent as one that is not there: its name may be that of a customer."""
     model = queen.offer.find(name)
-    if model is None:
+    if model is None or not may_use(caller.allowed_models, model.name):
         raise errors.model_not_found(name)
     if model.capability != Capability.TEXT_GEN:
         raise errors.invalid(

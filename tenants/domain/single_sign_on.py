@@ -93,11 +93,11 @@ def remove_provider(provider: IdentityProvider, *, actor: Actor) -> None:
         provider.delete()
 
 
-def providers(tenant_slug: str = "") -> list[IdentityProvider]:
-    """Of tenants whose people may log in: all, or that of one."""
-    with colony_tx("identity providers"):
+def providers(tenant_slug: str) -> list[IdentityProvider]:
+    """That of a tenant whose people may log in, if it has one."""
+    with colony_tx("identity provider of a tenant"):
         rows = IdentityProvider.objects.select_related("tenant").exclude(tenant__status=TenantStatus.CLOSED)
-        return list(rows.filter(tenant__slug=tenant_slug) if tenant_slug else rows)
+        return list(rows.filter(tenant__slug=tenant_slug))
 
 
 def client_secret_of(provider: IdentityProvider) -> str:

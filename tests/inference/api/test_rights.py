@@ -50,7 +50,7 @@ class Customer:
         return answers[-1]
 
 
-def test_models_that_a_plan_does_not_have_are_refused_and_not_listed(
+def test_models_that_a_plan_does_not_have_are_as_if_they_were_not_there(
     business: Colony, operator: httpx.Client
 ) -> None:
     business.add_model("llama-8b")
@@ -58,7 +58,7 @@ def test_models_that_a_plan_does_not_have_are_refused_and_not_listed(
 
     refused = customer.ask()
     assert (refused.status_code, error(refused)["type"], error(refused)["code"]) == (
-        403, "permission_error", "model_not_allowed",
+        404, "invalid_request_error", "model_not_found",
     )  # fmt: skip
     client = business.call(customer.key)
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["llama-8b"]
@@ -68,7 +68,7 @@ def test_models_that_a_plan_does_not_have_are_refused_and_not_listed(
     customer.call("patch", f"tenants/{customer.slug}", {"allowed_models": ["m"]})
     customer.wait_for(200)
     customer.call("patch", f"tenants/{customer.slug}", {"allowed_models": None})
-    customer.wait_for(403)
+    customer.wait_for(404)
     customer.call("patch", f"plans/{customer.slug}", {"allowed_models": []})
     customer.wait_for(200)
 

@@ -1,0 +1,311 @@
+"""How each route is asked: for what is the caller's own, and for objects by every name that they have.
+
+A placeholder `{name}` is filled from the names of a world, `{own_name}` from those of the caller's. A route that is not
+here, or whose parameters nothing here names, fails the build.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote
+
+PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Target:
+    """`on`: methods, all of the route's when empty. `path` maps the route's parameters to placeholders. `why`: the answer
+    may tell whether there is such an object, for this reason. `is_blind`: it tells nobody, also not whose it is."""
+
+    on: str = ""
+    path: Mapping[str, str] = field(default_factory=dict)
+    query: str = ""
+    body: Mapping[str, Any] | None = None
+    why: str = ""
+    is_blind: bool = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Of others' objects."""
+        text = f"{sorted(self.path.values())} {self.query} {self.body}"
+        return frozenset(name for name in PLACEHOLDER.findall(text) if not name.startswith("own_"))
+
+    def takes(self, method: str) -> bool:
+        return not self.on or method in self.on.split()
+
+    def url(self, route: str, names: Mapping[str, str]) -> str:
+        path = PLACEHOLDER.sub(lambda found: quote(fill(self.path[found[1]], names), safe=""), route)
+        return f"{path}?{fill(self.query, names, quoting=True)}" if self.query else path
+
+    def payload(self, names: Mapping[str, str]) -> dict[str, Any]:
+        return _filled(self.body, names) if self.body else {}
+
+    def label(self) -> str:
+        return " ".join(
+            filter(None, [*self.path.values(), self.query, str(dict(self.body or {})) if self.body else ""])
+        )
+
+
+def of(
+    on: str = "",
+    *,
+    query: str = "",
+    body: Mapping[str, Any] | None = None,
+    why: str = "",
+    is_blind: bool = False,
+    **path: str,
+) -> Target:
+    return Target(on, path, query, body, why, is_blind)
+
+
+def fill(text: str, names: Mapping[str, str], *, quoting: bool = False) -> str:
+    return PLACEHOLDER.sub(lambda found: quote(names[found[1]]) if quoting else names[found[1]], text)
+
+
+def _filled(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return fill(value, names)
+    if isinstance(value, Mapping):
+        return {name: _filled(inner, names) for name, inner in value.items()}
+    return [_filled(inner, names) for inner in value] if isinstance(value, list) else value
+
+
+PUBLIC_NAME: Final = "a tenant's slug is a name in public, of which there is one"
+LOG_IN_PAGE: Final = "whoever logs in has to be led to their provider before anybody knows them"
+
+LIST = (
+    of("GET"),
+    of("GET", query="tenant={tenant}"),
+    of("GET", query="cursor={cursor}&limit=1000", is_blind=True),
+)
+OWN = (of(),)
+WEBHOOK = (of(webhook="{webhook}"), of(webhook="{operator_webhook}"))
+SOURCE = "fn should_admit(task, customer) { admit() }"
+LIMITS = {"requests_per_minute": 7}
+
+MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
+    "account": OWN,
+    "account/tenants": (
+        of(body={"slug": "{own_new}"}),
+        of(body={"slug": "{tenant}"}, why=PUBLIC_NAME),
+    ),
+    "account/memberships/{slug}": (of(slug="{tenant}"),),
+    "alerts": (*LIST, of("GET", query="state=all")),
+    "alerts/{alert}/close": (of(alert="{alert}"), of(alert="{operator_alert}")),
+    "hives": OWN,
+    "hives/join-tokens": OWN,
+    "hives/{name}": (of(name="{hive}"),),
+    "impersonations": LIST,
+    "impersonations/{visit}": (of(visit="{visit}"),),
+    "invitations": (
+        *LIST,
+        of("POST", body={"email": "{own_new}@example.org"}),
+        of("POST", body={"email": "x@example.org", "tenant": "{tenant}"}),
+        of("POST", body={"email": "{email}"}),
+        of("POST", body={"email": "{guest}"}, is_blind=True),
+    ),
+    "invitations/accept": (
+        of(body={"token": "{invitation_token}", "password": "a long new password"}, is_blind=True),
+    ),
+    "invitations/{invitation}": (of(invitation="{invitation}"),),
+    "keys": (
+        *LIST,
+        of("GET", query="include_revoked=true"),
+        of("POST", body={"name": "x"}),
+        of("POST", body={"name": "x", "tenant": "{tenant}"}),
+        of("POST", body={"name": "x", "project": "{project}"}),
+    ),
+    "keys/{key}": (of(key="{key_id}"), of(key="{kid}"), of(key="{brought_key_id}")),
+    "limits": OWN,
+    "limits/{kind}/{name}": (
+        of("GET", kind="tenant", name="{tenant}"),
+        of("GET", kind="subject", name="{tenant}"),
+        of("GET", kind="project", name="{project_id}"),
+        of("GET", kind="key", name="{key_id}"),
+        of("GET", kind="key", name="{kid}"),
+        of("PUT PATCH", kind="tenant", name="{tenant}", body=LIMITS),
+        of("PUT PATCH", kind="subject", name="{tenant}", body=LIMITS),
+        of("PUT PATCH", kind="project", name="{project_id}", body=LIMITS),
+        of("PUT PATCH", kind="key", name="{key_id}", body=LIMITS),
+        of("PUT PATCH", kind="key", name="{kid}", body=LIMITS),
+    ),
+    "members": LIST,
+    "members/{member}": (
+        of("GET DELETE", member="{member}"),
+        of("PATCH", member="{member}", body={"role": "viewer"}),
+    ),
+    "models": OWN,
+    "models/{name}": (of(name="{colony_model}"),),
+    "operators": (of(body={"email": "{email}", "password": "a long new password"}),),
+    "plans": OWN,
+    "plans/{slug}": (of("GET DELETE", slug="{plan}"), of("PATCH PUT", slug="{plan}", body={"name": "x"})),
+    "plans/{slug}/prices": (
+        of("GET", slug="{plan}"),
+        of("PUT", slug="{plan}", body={"model": "x", "prices": {"prompt_tokens": 1, "completion_tokens": 1}}),
+    ),
+    "policies": (
+        *LIST,
+        of("POST", body={"source": SOURCE}),
+        of("POST", body={"source": SOURCE, "tenant": "{tenant}"}),
+    ),
+    "policies/dry-run": (of(body={"source": SOURCE}), of(body={"source": SOURCE, "tenant": "{tenant}"})),
+    "policies/log": LIST,
+    "policies/settings": (
+        *LIST[:2],
+        of("PATCH", body={"on_error": "refuse"}),
+        of("PATCH", body={"on_error": "refuse", "tenant": "{tenant}"}),
+    ),
+    "policies/rollback": (of(), of(body={"tenant": "{tenant}"})),
+    "policies/{version_id}": (of(version_id="{policy}"), of(version_id="{operator_policy}")),
+    "policies/{version_id}/diff": (
+        of(version_id="{policy}"),
+        of(version_id="{operator_policy}"),
+        of(version_id="{own_policy}", query="against={policy}"),
+        of(version_id="{own_policy}", query="against={operator_policy}", is_blind=True),
+    ),
+    "policies/{version_id}/dry-run": (of(version_id="{policy}", body={"last": 1}),),
+    "policies/{version_id}/log": (of(version_id="{policy}"), of(version_id="{operator_policy}")),
+    "policies/{version_id}/activate": (of(version_id="{policy}"), of(version_id="{operator_policy}")),
+    "projects": (
+        *LIST,
+        of("GET", query="include_archived=true"),
+        of("POST", body={"slug": "{own_new}"}),
+        of("POST", body={"slug": "{project}"}),  # a name within a tenant
+        of("POST", body={"slug": "x", "tenant": "{tenant}"}),
+    ),
+    "projects/{project}": (
+        of("GET DELETE", project="{project_id}"),
+        of("GET DELETE", project="{project}"),
+        of("GET DELETE", project="{project}", query="tenant={tenant}"),
+        of("PATCH", project="{project_id}", body={"name": "x"}),
+        of("PATCH", project="{project}", query="tenant={tenant}", body={"name": "x"}),
+    ),
+    "schema": OWN,
+    "schema/": OWN,
+    "status": OWN,
+    "tasks": (*LIST, of(query="model={model}"), of(query="worker={worker}")),
+    "tasks/{task}/decision": (of(task="{task}"), of(task="{answer}"), of(task="{request}")),
+    "tenants": (*LIST[::2], of("POST", body={"slug": "{tenant}"})),
+    "tenants/{slug}": (
+        of("GET", slug="{tenant}"),
+        of("PATCH", slug="{tenant}", body={"name": "x"}),
+        of("PATCH", slug="{tenant}", body={"region": "eu"}),
+        of("DELETE", slug="{tenant}", body={"confirm": "{tenant}"}),
+        of("DELETE", slug="{own_tenant}", body={"confirm": "{tenant}"}),
+    ),
+    "tenants/{slug}/impersonations": (of(slug="{tenant}", body={"reason": "x"}),),
+    "tenants/{slug}/restore": (of(slug="{tenant}"),),
+    "tenants/{slug}/resume": (of(slug="{tenant}"),),
+    "tenants/{slug}/sso": (
+        of("GET DELETE", slug="{tenant}"),
+        of("PUT", slug="{tenant}", body={"issuer": "https://id.example.org", "client_id": "x", "client_secret": "x",
+                                         "domains": ["{own_new}.example.org"]}),
+    ),
+    "tenants/{slug}/suspend": (of(slug="{tenant}"),),
+    "tenants/{slug}/transfer": (
+        of(slug="{tenant}", body={"member": "{member}", "confirm": "{tenant}"}),
+        of(slug="{own_tenant}", body={"member": "{member}", "confirm": "{own_tenant}"}),
+    ),
+    "usage": (*LIST, of(query="model={model}")),
+    "webhooks": (
+        *LIST,
+        of("POST", body={"url": "https://example.org/{own_new}"}),
+        of("POST", body={"url": "https://example.org/x", "tenant": "{tenant}"}),
+    ),
+    "webhooks/events": OWN,
+    "webhooks/{webhook}": WEBHOOK,
+    "webhooks/{webhook}/deliveries": (*WEBHOOK, of(webhook="{own_webhook}", query="cursor={cursor}", is_blind=True)),
+    "webhooks/{webhook}/deliveries/{delivery}": (
+        of(webhook="{webhook}", delivery="{delivery}"),
+        of(webhook="{own_webhook}", delivery="{delivery}"),
+        of(webhook="{webhook}", delivery="{own_delivery}"),
+    ),
+    "webhooks/{webhook}/deliveries/{delivery}/replay": (
+        of(webhook="{webhook}", delivery="{delivery}"),
+        of(webhook="{own_webhook}", delivery="{delivery}"),
+        of(webhook="{webhook}", delivery="{own_delivery}"),
+    ),
+    "webhooks/{webhook}/pause": WEBHOOK,
+    "webhooks/{webhook}/replay": (of(webhook="{webhook}", body={"since": "2026-01-01T00:00:00Z"}),),
+    "webhooks/{webhook}/resume": WEBHOOK,
+    "webhooks/{webhook}/rotate": WEBHOOK,
+    "webhooks/{webhook}/test": WEBHOOK,
+}  # fmt: skip
+
+HIVES: Final[Mapping[str, Sequence[Target]]] = {"/hive/v1/join": OWN, "/hive/v1/placements": OWN}
+
+NEW_PASSWORD: Final = "a long new password"
+ALLAUTH: Final[Mapping[str, Sequence[Target]]] = {
+    "config": OWN,
+    "auth/session": OWN,
+    "auth/reauthenticate": (of(body={"password": "x"}),),
+    "auth/code/confirm": (of(body={"code": "123456"}),),
+    "auth/password/request": (of(body={"email": "{email}"}), of(body={"email": "{guest}"})),
+    "auth/password/reset": (of(body={"key": "123456", "password": NEW_PASSWORD}),),
+    "auth/login": (of(body={"email": "{email}", "password": NEW_PASSWORD}),),
+    "auth/signup": (
+        of(body={"email": "{email}", "password": NEW_PASSWORD}),
+        of(body={"email": "{guest}", "password": NEW_PASSWORD}),
+    ),
+    "auth/email/verify": (of(body={"key": "123456"}),),
+    "auth/email/verify/resend": OWN,
+    "auth/phone/verify": OWN,
+    "auth/phone/verify/resend": OWN,
+    "account/password/change": (of(body={"current_password": "x", "new_password": NEW_PASSWORD}),),
+    "account/email": (of("GET"), of("POST PUT DELETE", body={"email": "{email}"}),
+                      of("PATCH", body={"email": "{email}", "primary": True})),
+    "account/phone": OWN,
+    "account/providers": (of("GET"), of("DELETE", body={"provider": "{tenant}", "account": "{email}"}, why=LOG_IN_PAGE)),
+    "auth/provider/signup": (of(body={"email": "{email}"}),),
+    "auth/provider/redirect": (of(body={"provider": "{tenant}", "callback_url": "/", "process": "login"},
+                                  why=LOG_IN_PAGE),),
+    "auth/provider/token": (of(body={"provider": "{tenant}", "process": "login", "token": {"client_id": "x"}},
+                               why=LOG_IN_PAGE),),
+    "auth/2fa/authenticate": (of(body={"code": "123456"}),),
+    "auth/2fa/reauthenticate": (of(body={"code": "123456"}),),
+    "account/authenticators": OWN,
+    "account/authenticators/totp": OWN,
+    "account/authenticators/recovery-codes": OWN,
+}  # fmt: skip
+PAGES: Final[Mapping[str, Sequence[Target]]] = {
+    "invitation/{token}/": (of(token="{invitation_token}"),),
+    "login/": (of(body={"login": "{email}", "password": NEW_PASSWORD}),),
+    "signup/": (of(body={"email": "{email}", "password1": NEW_PASSWORD}),),
+    "reauthenticate/": (of(body={"password": "x"}),),
+    "email/": (
+        of("GET"),
+        of("POST PUT", body={"action_add": "1", "email": "{email}"}),
+        of("POST PUT", body={"action_remove": "1", "email": "{email}"}),
+        of("POST PUT", body={"action_primary": "1", "email": "{email}"}),
+        of("POST PUT", body={"action_send": "1", "email": "{email}"}),
+    ),
+    "password/reset/": (of(body={"email": "{email}"}), of(body={"email": "{guest}"})),
+    **{
+        f"saml/{{organization_slug}}/{page}/": (of(organization_slug="{tenant}", why=LOG_IN_PAGE),)
+        for page in ("acs", "acs/finish", "sls", "metadata", "login")
+    },
+    "oidc/{provider_id}/login/": (of(provider_id="{tenant}", why=LOG_IN_PAGE),),
+    "oidc/{provider_id}/login/callback/": (of(provider_id="{tenant}", query="state=x&code=x", why=LOG_IN_PAGE),),
+} | dict.fromkeys(
+    ("logout/", "inactive/", "confirm-email/", "password/change/", "password/set/", "login/code/confirm/",
+     "password/reset/confirm/", "password/reset/complete/", "password/reset/done/", "2fa/", "2fa/authenticate/",
+     "2fa/reauthenticate/", "2fa/totp/activate/", "2fa/totp/deactivate/", "2fa/recovery-codes/",
+     "2fa/recovery-codes/generate/", "2fa/recovery-codes/download/", "3rdparty/login/cancelled/",
+     "3rdparty/login/error/", "3rdparty/signup/", "3rdparty/", "social/login/cancelled/", "social/login/error/",
+     "social/signup/", "social/connections/"), OWN,
+)  # fmt: skip
+
+DJANGO: Final[Mapping[str, Sequence[Target]]] = {
+    **{f"/api/v1/{path}": found for path, found in MANAGEMENT.items()},
+    **HIVES,
+    **{
+        f"/_allauth/{client}/v1/{path}": found
+        for client in ("app", "browser")
+        for path, found in ALLAUTH.items()
+    },
+    "/_allauth/app/v1/tokens/refresh": (of(body={"refresh_token": "x"}),),
+    **{f"/accounts/{path}": found for path, found in PAGES.items()},
+}

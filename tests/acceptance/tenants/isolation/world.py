@@ -1,0 +1,413 @@
+"""A tenant with a row in every table of tenants and a marker in every field, so that whatever of it is seen where it
+should not be is recognized.
+
+A table or a column that a world knows nothing of is named by `unmarked`, and fails the build.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from allauth.account.models import EmailAddress
+from django.apps import apps
+from django.db import models
+from django.utils import timezone
+
+from billing.models import AttemptFence, LedgerTransfer, Price, UsageEvent
+from gdpr.ids import month_of, uuid7
+from gdpr.models import AuditEntry
+from gdpr.scope import colony_tx, tenant_tx
+from gdpr.secrets import seal
+from inference.models import Decision, Policy, PolicyVersion
+from tenants.domain.impersonation import begin_impersonation
+from tenants.enums import Role
+from tenants.models import (
+    Alert,
+    ApiKey,
+    IdentityProvider,
+    Impersonation,
+    Invitation,
+    KeptAnswer,
+    Member,
+    Project,
+    Tenant,
+    User,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookEvent,
+)
+from tests.factories.billing import make_price
+from tests.factories.tenants import (
+    TESTER,
+    make_key,
+    make_member,
+    make_plan,
+    make_project,
+    make_tenant,
+    make_user,
+)
+
+# What has no room for a marker, or holds one of a few values that the program itself chooses.
+TOO_SMALL: Final = {
+    "ApiKey": {"last4", "scopes"},
+    "AttemptFence": {"lowest_valid_attempt"},
+    "AuditEntry": {"schema_version", "seq"},
+    "Impersonation": {"requests"},
+    "LedgerTransfer": {"kind", "currency"},
+    "Policy": {"on_error"},
+    "KeptAnswer": {"status"},
+    "PolicyVersion": {"number", "origin"},
+    "UsageEvent": {"attempt", "currency"},
+    "WebhookDelivery": {"attempt", "fence"},
+    "WebhookEndpoint": {"events", "max_in_flight", "disabled_reason"},
+    "WebhookEvent": {"version"},
+}
+MARKABLE = (
+    models.TextField, models.CharField, models.JSONField, models.BinaryField, models.IntegerField,
+)  # fmt: skip
+
+
+@dataclass
+class World:
+    """`names` fills the placeholders of the matrix: where an object is found, by each of its names."""
+
+    mark: str
+    tenant: Tenant
+    project: Project
+    people: dict[str, User]
+    names: dict[str, str]
+    secrets: dict[str, str] = field(default_factory=dict)  # of its keys and visits, by what they are
+    markers: frozenset[bytes] = frozenset()
+
+
+def make_world(*, people: bool = True) -> World:
+    mark = f"mk{secrets.token_hex(8)}"
+    tenant = make_tenant(
+        slug=f"{mark}t", name=f"{mark} name", region=f"{mark}-region", industry=f"{mark} industry", plan=make_plan(),
+        requests_per_minute=number(31), tokens_per_minute=number(31), tokens_per_day=number(53),
+        concurrent_tasks=number(31), limits=limits(), subject_limits=limits(), allowed_models=[f"{mark}*"],
+        gpu_classes=[mark],
+    )  # fmt: skip
+    project = make_project(tenant, slug=f"{mark}p", name=f"{mark} project", limits=limits())
+    make_project(tenant)  # so that the other one is not the last
+    world = World(mark, tenant, project, {}, {})
+    if people:
+        for role in Role.values:
+            user = make_user(email=f"{mark}.{role}@example.org", name=f"{mark} {role}", password=PASSWORD)
+            make_member(tenant, role, user=user)
+            world.people[role] = user
+    with colony_tx("a world of the tests"):
+        world.names = {
+            **_keys(world),
+            **_people(world),
+            **_webhooks(world),
+            **_policies(world),
+            **_books(world),
+        }
+        alert = Alert.objects.create(
+            tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke", count=number(53)
+        )
+        KeptAnswer.objects.create(
+            tenant=tenant, request_sha256=secrets.token_bytes(32), body_sha256=secrets.token_bytes(32),
+            answer_sealed=seal(f'"{mark}"', "kept-answer"), status=201,
+        )  # fmt: skip
+    world.names |= {
+        "tenant": tenant.slug, "tenant_id": str(tenant.id), "project": project.slug, "project_id": str(project.id),
+        "alert": str(alert.id),
+    }  # fmt: skip
+    world.markers = frozenset(_markers(world))
+    return world
+
+
+PASSWORD = "correct horse battery"
+
+
+def number(bits: int) -> int:
+    """That nobody guesses, or counts to by chance."""
+    return secrets.randbelow(2 ** (bits - 1)) + 2 ** (bits - 1) - 1
+
+
+def limits() -> dict[str, Any]:
+    return {"requests_per_minute": number(31), "quantities": {"tokens": {"day": number(53)}}}
+
+
+def absent_names(like: World) -> dict[str, str]:
+    """As long and of the same shape, and of nothing."""
+    made: dict[str, str] = {}
+    for name, value in like.names.items():
+        if name == "kid":
+            made[name] = secrets.token_hex(len(value))[: len(value)]
+        elif name in {"answer", "request"}:
+            made[name] = value[:-32] + uuid7().hex
+        elif name == "cursor":
+            made[name] = value[:11] + secrets.token_hex(6)[:11]  # between the same rows of others
+        elif like.mark in value:
+            made[name] = value.replace(like.mark, f"mk{secrets.token_hex(8)}")
+        elif name == "invitation_token":
+            made[name] = value.replace(value.split("_")[2], uuid7().hex)
+        else:
+            made[name] = str(uuid7())
+    return made
+
+
+def unmarked(world: World) -> list[str]:
+    """Tables without a row, and columns without a marker."""
+    missing = []
+    for model in tenant_models():
+        rows = list(rows_of(model, world.tenant))
+        if not rows:
+            missing.append(f"{model._meta.label}: no row")
+            continue
+        for column in model._meta.concrete_fields:
+            if (
+                not isinstance(column, MARKABLE)
+                or column.choices
+                or column.name in TOO_SMALL.get(model.__name__, ())
+            ):
+                continue
+            if not any(_has_marker(row[column.attname], world) for row in rows):
+                missing.append(f"{model._meta.label}.{column.name}: no marker")
+    return missing
+
+
+def tenant_models() -> list[type[models.Model]]:
+    """All that have a column tenant_id, and the tenant itself."""
+    return [
+        model
+        for model in apps.get_models(include_auto_created=True)
+        if model is Tenant or any(column.column == "tenant_id" for column in model._meta.concrete_fields)
+    ]
+
+
+def rows_of(model: type[models.Model], tenant: Tenant) -> Iterator[dict[str, Any]]:
+    column = "id" if model is Tenant else "tenant_id"
+    with colony_tx("rows of a world"):
+        yield from model._base_manager.filter(**{column: tenant.id}).values()
+
+
+def cursor_of(row_id: UUID) -> str:
+    return base64.urlsafe_b64encode(row_id.bytes).decode().rstrip("=")
+
+
+def _keys(world: World) -> dict[str, str]:
+    yesterday = timezone.now() - timedelta(days=1)
+    made = {}
+    for kind, scopes in {
+        "manage": ["manage"],
+        "inference": ["inference"],
+        "both": ["inference", "manage"],
+    }.items():
+        made[kind], world.secrets[kind] = make_key(world.project, name=f"{world.mark} {kind}", scopes=scopes)
+    brought, world.secrets["brought"] = make_key(
+        world.project, name=f"{world.mark} brought", value=f"{world.mark}-brought-along", scopes=["manage"]
+    )
+    for kind in ("revoked", "expired"):
+        made[kind], world.secrets[kind] = make_key(
+            world.project, name=f"{world.mark} {kind}", scopes=["inference", "manage"]
+        )
+    ApiKey.objects.filter(id=made["manage"].id).update(limits=limits())
+    ApiKey.objects.filter(id=made["revoked"].id).update(revoked_at=yesterday)
+    ApiKey.objects.filter(id=made["expired"].id).update(expires_at=yesterday)
+    for kind, writes in {"reading": False, "writing": True, "ended": False, "overdue": False}.items():
+        visit, world.secrets[f"visit {kind}"] = begin_impersonation(
+            world.tenant.id, reason=f"{world.mark} {kind}", minutes=15, writes=writes, actor=TESTER
+        )
+        made[kind] = visit
+    Impersonation.objects.filter(tenant=world.tenant).update(operator=f"user:{world.mark}")
+    Impersonation.objects.filter(id=made["ended"].id).update(ended_at=yesterday)
+    Impersonation.objects.filter(id=made["overdue"].id).update(expires_at=yesterday)
+    key = made["inference"]
+    return {
+        "key_id": str(key.id), "kid": key.kid, "brought_key_id": str(brought.id), "visit": str(made["reading"].id),
+        "cursor": cursor_of(key.id),
+    }  # fmt: skip
+
+
+def _people(world: World) -> dict[str, str]:
+    mark, tenant = world.mark, world.tenant
+    invitation = Invitation.objects.create(
+        tenant=tenant, email=f"{mark}.guest@example.org", role=Role.VIEWER, salt=mark.encode()[:16],
+        invited_by=f"user:{mark}", expires_at=timezone.now() + timedelta(days=1),
+    )  # fmt: skip
+    IdentityProvider.objects.create(
+        tenant=tenant, issuer=f"https://{mark}.example.org", client_id=f"{mark}-client",
+        secret_sealed=seal(f"{mark} secret", "identity-provider"), domains=[f"{mark}.example.com"],
+        sso_url=f"https://{mark}.example.org/sso", certificate=mark,
+    )  # fmt: skip
+    member = Member.objects.select_related("user").filter(tenant=tenant, role=Role.DEVELOPER).first()
+    return {
+        "invitation": str(invitation.id),
+        "invitation_token": f"rbee_inv_{invitation.id.hex}_{'x' * 32}",  # whoever had the right one was invited
+        "guest": invitation.email,
+        "email": member.user.email if member else f"{mark}.nobody@example.org",
+        "member": str(member.id) if member else str(uuid7()),
+        "user": str(member.user_id) if member else str(uuid7()),
+    }
+
+
+def _webhooks(world: World) -> dict[str, str]:
+    mark, tenant = world.mark, world.tenant
+    endpoint = WebhookEndpoint.objects.create(
+        tenant=tenant, url=f"https://{mark}.example.org/hook", description=f"{mark} hook", events=["key.*"],
+        secret_sealed=seal(f"{mark} hook", "webhook"), old_secret_sealed=seal(f"{mark} old", "webhook"),
+    )  # fmt: skip
+    event = WebhookEvent.objects.create(tenant=tenant, type=f"{mark}.x", version=1, data={"key": mark})
+    delivery = WebhookDelivery.objects.create(
+        tenant=tenant, endpoint=endpoint, event=event, deadline_at=timezone.now() + timedelta(days=1),
+        log=[{"at": "2026-01-01T00:00:00Z", "status": 500, "latency_ms": 1, "error": mark}], response=f"{mark} said",
+        state="failed",
+    )  # fmt: skip
+    return {"webhook": str(endpoint.id), "event": str(event.id), "delivery": str(delivery.id)}
+
+
+def _policies(world: World) -> dict[str, str]:
+    mark, tenant = world.mark, world.tenant
+    policy = Policy.objects.create(tenant=tenant)
+    versions = [
+        PolicyVersion.objects.create(
+            tenant=tenant, policy=policy, number=place, source=f"// {mark}\nfn should_admit(task, customer) {{ admit() }}",
+            rules=f"# {mark}", sha256=f"{mark}{place}", comment=mark, author=f"user:{mark}", origin="api", status=status,
+            activated_at=timezone.now(), disabled_reason=f"{mark} crashed" if status == "draft" else "",
+        )
+        for place, status in enumerate(("retired", "active", "draft"), 1)
+    ]  # fmt: skip
+    return {"policy": str(versions[0].id)}
+
+
+def _books(world: World) -> dict[str, str]:
+    mark, tenant, task_id, request = world.mark, world.tenant, uuid7(), f"req_{secrets.token_hex(16)}"
+    month = month_of(task_id)
+    price: Price = make_price()
+    key = ApiKey.objects.filter(tenant=tenant).first()
+    times = {"admitted_at": timezone.now(), "settled_at": timezone.now()}
+    UsageEvent(
+        month=month, task_id=task_id, tenant=tenant, project=world.project, key=key, price=price, attempt=1,
+        request_id=f"{mark}-request", subject=f"{mark}-subject", endpoint=f"{mark}.completions", model=f"{mark}-model",
+        worker=f"{mark}-worker", region=f"{mark}-region", outcome=mark, usage={"prompt_tokens": number(53)},
+        amount_micros=number(53), currency="EUR", decision={"policy": mark}, receipt=mark.encode(),
+        signature=mark.encode(), **times,
+    ).save()  # fmt: skip
+    LedgerTransfer(
+        month=month, id=task_id, transaction_id=task_id, tenant=tenant, kind="task", debit_account=f"tenant:{mark}",
+        credit_account=f"revenue:{mark}", amount_micros=number(53), currency="EUR", booked_at=timezone.now(),
+    ).save()  # fmt: skip
+    AttemptFence.objects.create(task_id=task_id, tenant=tenant, lowest_valid_attempt=2)
+    AuditEntry(
+        month=month, id=task_id, tenant_id=tenant.id, event=f"{mark}.happened", actor=f"user:{mark}",
+        object_ref=f"key:{mark}", outcome=mark, details={"name": mark}, request_id=mark, at=timezone.now(),
+        leaf=mark.encode().ljust(32),
+    ).save()  # fmt: skip
+    Decision(
+        month=month, task_id=task_id, tenant=tenant, request_id=request, at=timezone.now(), outcome="routed",
+        code=mark, task={"model": f"{mark}-model"}, customer={"name": mark}, operator_sha256=mark, tenant_sha256=mark,
+        attempts=[{"worker": mark}], worker=f"{mark}-worker", micros=number(31),
+    ).save()  # fmt: skip
+    return {
+        "task": str(task_id), "answer": f"chatcmpl-{task_id.hex}", "request": request, "model": f"{mark}-model",
+        "worker": f"{mark}-worker",
+    }  # fmt: skip
+
+
+def _markers(world: World) -> Iterator[bytes]:
+    yield world.mark.encode()
+    for value in (*world.secrets.values(), world.names["kid"], world.names["request"]):
+        yield value.encode()
+    for user in world.people.values():
+        yield from _shapes(user.id)
+    for model in tenant_models():
+        shared = {
+            column.attname
+            for column in model._meta.concrete_fields
+            if isinstance(column, models.ForeignKey) and column.related_model not in [*tenant_models(), User]
+        }
+        for row in rows_of(model, world.tenant):
+            for name, value in row.items():
+                if name not in shared:
+                    yield from _shapes(value)
+
+
+def _shapes(value: object) -> Iterator[bytes]:
+    """Every way in which an answer may write what nobody guesses."""
+    if isinstance(value, UUID):
+        yield from (str(value).encode(), value.hex.encode(), cursor_of(value).encode())
+    elif isinstance(value, bytes | memoryview):
+        raw = bytes(value)
+        yield from (raw.hex().encode(), base64.b64encode(raw), base64.urlsafe_b64encode(raw))
+    elif isinstance(value, bool):
+        return
+    elif isinstance(value, int):
+        if value > 10**8:
+            yield str(value).encode()
+    elif isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        for one in inner:
+            yield from _shapes(one)
+
+
+def _has_marker(value: Any, world: World) -> bool:
+    if isinstance(value, int):
+        return value > 10**8
+    if isinstance(value, bytes | memoryview):
+        return len(bytes(value)) >= 16
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return world.mark in text or any(shape.isdigit() for shape in _shapes(value)) or _is_unguessable(text)
+
+
+def _is_unguessable(text: str) -> bool:
+    """A name that the program drew itself: a kid, or that of a request."""
+    return re.fullmatch("[0-9A-Za-z]{12}|req_[0-9a-f]{32}", text) is not None
+
+
+def close(world: World, status: str) -> None:
+    with colony_tx("a tenant that is not active"):
+        Tenant.objects.filter(id=world.tenant.id).update(status=status)
+    world.tenant.status = status
+
+
+def fingerprint(world: World, *, without: frozenset[str] = frozenset()) -> str:
+    """Of all rows: another one when any of them was changed, added or taken away."""
+    from django.db import connection
+
+    parts = [
+        f"SELECT '{model._meta.db_table}' || coalesce(md5(string_agg(t::text, '|' ORDER BY t::text)), '')"
+        f" FROM {model._meta.db_table} t WHERE {'id' if model is Tenant else 'tenant_id'} = %(tenant)s"
+        for model in tenant_models()
+        if model._meta.db_table not in without
+    ]
+    with colony_tx("fingerprint of a world"), connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT md5(string_agg(part, '|' ORDER BY part)) FROM ({' UNION ALL '.join(parts)}) AS parts (part)",
+            {"tenant": world.tenant.id},
+        )
+        return str(cursor.fetchone()[0])
+
+
+def free(world: World, **fields: Any) -> None:
+    """Of what would keep its tasks from any worker."""
+    with colony_tx("a tenant that may be served"):
+        Tenant.objects.filter(id=world.tenant.id).update(**{"region": "", "gpu_classes": [], **fields})
+
+
+def drop(world: World) -> None:
+    """What was committed, as far as the application role may take it away."""
+    tenant = world.tenant
+    with tenant_tx(tenant.id):
+        WebhookDelivery.objects.all().delete()
+        WebhookEvent.objects.all().delete()
+        WebhookEndpoint.objects.all().delete()
+        PolicyVersion.objects.all().delete()
+        Policy.objects.all().delete()
+        IdentityProvider.objects.all().delete()
+        Alert.objects.all().delete()
+        KeptAnswer.objects.all().delete()
+        Invitation.objects.all().delete()
+        Member.objects.all().delete()
+    EmailAddress.objects.filter(user__in=[user.id for user in world.people.values()]).delete()
