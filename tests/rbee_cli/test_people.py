@@ -115,20 +115,20 @@ def test_people_are_invited_and_become_owner(secure: SecureSystem) -> None:
     assert (gone.returncode, len(gone.stderr.splitlines())) == (5, 1)
     secure.run("member", "invite", "late@hooli.example", "--tenant", "hooli")
     assert "late@hooli.example" in secure.run("member", "invitations", "--tenant", "hooli").stdout
-    secure.run("member", "withdraw", "late@hooli.example", "--tenant", "hooli", "--yes")
-    assert secure.run_json("member", "invitations", "--tenant", "hooli") == []
+    secure.run("member", "withdraw", "late@veidt.example", "--tenant", "veidt", "--yes")
+    assert secure.run_json("member", "invitations", "--tenant", "veidt") == []
 
 
 def test_people_log_in_at_the_tenants_provider(secure: SecureSystem) -> None:
-    secure.run("tenant", "create", "umbrella")
-    issuer = ["--issuer", "https://login.umbrella.example", "--domain", "umbrella.example"]
-    shown = secure.run("tenant", "sso", "umbrella", *issuer, "--client-id", "rbee", stdin="s3cret\n").stdout
-    assert "/accounts/oidc/umbrella/login/callback/" in shown
+    secure.run("tenant", "create", "veidt")
+    issuer = ["--issuer", "https://login.veidt.example", "--domain", "veidt.example"]
+    shown = secure.run("tenant", "sso", "veidt", *issuer, "--client-id", "rbee", stdin="s3cret\n").stdout
+    assert "/accounts/oidc/veidt/login/callback/" in shown
     assert "s3cret" not in shown
-    saml = ["--saml-url", "https://login.umbrella.example/sso", "--certificate", str(secure.certificate)]
-    assert secure.run_json("tenant", "sso", "umbrella", *issuer, *saml)["kind"] == "saml"
-    secure.run("tenant", "sso", "umbrella", "--remove", "--yes")
-    assert secure.run("tenant", "sso", "umbrella", check=False).returncode == 5
+    saml = ["--saml-url", "https://login.veidt.example/sso", "--certificate", str(secure.certificate)]
+    assert secure.run_json("tenant", "sso", "veidt", *issuer, *saml)["kind"] == "saml"
+    secure.run("tenant", "sso", "veidt", "--remove", "--yes")
+    assert secure.run("tenant", "sso", "veidt", check=False).returncode == 5
 
 
 def test_operator_visits_a_tenant_and_leaves_it(secure: SecureSystem) -> None:
