@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from billing.enums import TransferKind
+from billing.enums import AccountState, BillingMode, PaymentMethod, PaymentStatus, TransferKind
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 from gdpr.scope import TenantManager
@@ -154,3 +154,113 @@ class AttemptFence(models.Model):
 
     def __str__(self) -> str:
         return str(self.task_id)
+
+
+class BillingAccount(models.Model):
+    """How a tenant pays, and what an invoice says of it. What it has is in `Balance`, one for each currency."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.PROTECT, primary_key=True)
+    mode = models.CharField(max_length=10, choices=BillingMode)
+    state = models.CharField(max_length=12, choices=AccountState, default=AccountState.ACTIVE)
+    state_since = models.DateTimeField(default=timezone.now)
+    currency = models.CharField(max_length=3)  # of invoices and payments
+    credit_limit_micros = models.BigIntegerField(null=True)  # prepaid: 0; null: none
+    legal_name = models.CharField(max_length=200, blank=True)
+    address = models.TextField(max_length=500, blank=True)
+    country = models.CharField(max_length=2, blank=True)  # ISO 3166-1
+    vat_id = models.CharField(max_length=20, blank=True)
+    vat_checked_at = models.DateTimeField(null=True)
+    email = models.EmailField(blank=True)  # where invoices go; empty: to the owner
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["BillingAccount"]()
+
+    class Privacy:
+        none = ("mode", "state", "state_since", "currency", "credit_limit_micros", "country", "vat_checked_at",
+                "created_at")  # fmt: skip
+        pseudonym = ("tenant",)
+        personal = ("legal_name", "address", "vat_id", "email")
+
+    def __str__(self) -> str:
+        return str(self.tenant_id)
+
+
+class Balance(models.Model):
+    """What the ledger comes to for a tenant in one currency: kept by a trigger on the ledger, by nobody else.
+
+    `balance_micros` may not fall below `floor_micros`, which is null where there is no such limit. The database sees to
+    it, whoever books."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "currency")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    currency = models.CharField(max_length=3)
+    balance_micros = models.BigIntegerField(default=0)  # of the account tenant:ID; negative: it owes
+    reserved_micros = models.BigIntegerField(default=0)  # of reserved:ID: in budget slices
+    floor_micros = models.BigIntegerField(null=True)
+
+    objects = TenantManager["Balance"]()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(floor_micros=None)
+                | models.Q(balance_micros__gte=models.F("floor_micros")),
+                name="billing_balance_floor",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(reserved_micros__gte=0), name="billing_balance_reserved"
+            ),
+        ]
+
+    class Privacy:
+        none = ("currency", "balance_micros", "reserved_micros", "floor_micros")
+        pseudonym = ("tenant",)
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.currency}"
+
+
+class Payment(models.Model):
+    """Money that came from a tenant, or is to come. `amount_micros` is what was paid, of which `tax_micros` is not the
+    tenant's. Written by `billing.domain.payments` only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    method = models.CharField(max_length=10, choices=PaymentMethod)
+    status = models.CharField(max_length=10, choices=PaymentStatus, default=PaymentStatus.PENDING)
+    amount_micros = models.BigIntegerField()
+    tax_micros = models.BigIntegerField(default=0)
+    refunded_micros = models.BigIntegerField(default=0)
+    currency = models.CharField(max_length=3)
+    # The payer's or Stripe's own; the same one twice is one payment.
+    reference = models.CharField(max_length=200)
+    note = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    paid_at = models.DateTimeField(null=True)
+
+    objects = TenantManager["Payment"]()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["method", "reference"], name="billing_payment_reference"),
+            models.CheckConstraint(
+                condition=models.Q(
+                    amount_micros__gt=0,
+                    tax_micros__gte=0,
+                    tax_micros__lt=models.F("amount_micros"),
+                    refunded_micros__gte=0,
+                    refunded_micros__lte=models.F("amount_micros"),
+                ),
+                name="billing_payment_amounts",
+            ),
+        ]
+
+    class Privacy:
+        none = ("method", "status", "amount_micros", "tax_micros", "refunded_micros", "currency", "created_at",
+                "paid_at")  # fmt: skip
+        pseudonym = ("id", "tenant", "reference")
+        personal = ("note",)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.reference}"

@@ -61,6 +61,7 @@ management: list[URLPattern | URLResolver] = [
     path("usage", Usage.as_view()),
     path("schema", schema),
     path("schema/", schema),
+    path("", include("billing.api.routes")),
     path("", include("tenants.api.routes")),
 ]
 
