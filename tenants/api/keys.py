@@ -102,6 +102,7 @@ class Keys(KeyView):
 
 
 class OneKey(KeyView):
+    has_etag = True
     capabilities = {
         "GET": Capability.KEYS_READ,
         "PATCH": Capability.KEYS_WRITE,

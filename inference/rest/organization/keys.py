@@ -227,6 +227,7 @@ def shown_key(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         "redacted_value": _redacted(key),
         "created_at": seconds(key.created_at),
+        "last_used_at": seconds(key.last_used_at),
         "expires_at": seconds(key.expires_at),
         "owner": {"type": "service_account", "service_account": owner},
         "owner_project_access": "active",
@@ -250,6 +251,7 @@ def shown_admin_key(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         "redacted_value": _redacted(key),
         "created_at": seconds(key.created_at),
+        "last_used_at": seconds(key.last_used_at),
         "expires_at": seconds(key.expires_at),
         "owner": {
             "id": shown_id(SERVICE_ACCOUNT, key.id),

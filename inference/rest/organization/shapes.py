@@ -63,6 +63,7 @@ class ProjectKeyShape(Shape):
     name = serializers.CharField()
     redacted_value = serializers.CharField()
     created_at = serializers.IntegerField()
+    last_used_at = serializers.IntegerField(allow_null=True)
     expires_at = serializers.IntegerField(allow_null=True)
     owner = OwnerShape()
     owner_project_access = serializers.CharField()
@@ -79,6 +80,7 @@ class AdminKeyShape(Shape):
     name = serializers.CharField()
     redacted_value = serializers.CharField()
     created_at = serializers.IntegerField()
+    last_used_at = serializers.IntegerField(allow_null=True)
     expires_at = serializers.IntegerField(allow_null=True)
     owner = AdminOwnerShape()
 
