@@ -136,8 +136,7 @@ class _Names:
             account = {"id": shown_id(SERVICE_ACCOUNT, key) if key else None}
             shown = {"id": shown_id(KEY, key) if key else name, "type": "service_account"}
             return {"type": "api_key", "api_key": shown | {"service_account": account}}
-        if kind == "user":
-            user = UUID(hex=name)
+        if kind == "user" and (user := parse_id("", name)):
             return {
                 "type": "session",
                 "session": {"user": {"id": shown_id(USER, user), "email": self.emails.get(user)}},
