@@ -330,10 +330,10 @@ class KeptAnswer(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
-    request_sha256 = models.BinaryField(max_length=32)  # of who asked, where, and under which key
+    request_sha256 = models.BinaryField(max_length=32)  # keyed; of who asked, where, and under which key
     body_sha256 = models.BinaryField(max_length=32)
     status = models.PositiveSmallIntegerField(default=0)
-    answer_sealed = models.BinaryField(default=bytes)  # it may show a secret
+    answer_sealed = models.BinaryField(default=bytes)  # it names people, and has no secret
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = TenantManager["KeptAnswer"]()
