@@ -103,6 +103,7 @@ class Keys(KeyView):
 
 
 class OneKey(KeyView):
+    has_etag = True
     capabilities = {
         "GET": Capability.KEYS_READ,
         "PATCH": Capability.KEYS_WRITE,
