@@ -187,6 +187,7 @@ class Invitation(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     mailed_at = models.DateTimeField(null=True)
+    mailing_until = models.DateTimeField(null=True)  # whoever sends it may take so long
     accepted_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
 
@@ -203,7 +204,7 @@ class Invitation(models.Model):
         ]
 
     class Privacy:
-        none = ("role", "created_at", "expires_at", "mailed_at", "accepted_at", "revoked_at")
+        none = ("role", "created_at", "expires_at", "mailed_at", "mailing_until", "accepted_at", "revoked_at")
         pseudonym = ("id", "tenant", "invited_by")
         personal = ("email",)
         secret = ("salt",)
@@ -366,6 +367,7 @@ class Alert(models.Model):
     last_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True)
     mailed_at = models.DateTimeField(null=True)
+    mailing_until = models.DateTimeField(null=True)  # whoever sends it may take so long
 
     objects = TenantManager["Alert"]()
 
@@ -381,7 +383,7 @@ class Alert(models.Model):
         ]
 
     class Privacy:
-        none = ("kind", "count", "first_at", "last_at", "closed_at", "mailed_at")
+        none = ("kind", "count", "first_at", "last_at", "closed_at", "mailed_at", "mailing_until")
         pseudonym = ("id", "tenant", "object_ref")
         content = ("message",)
 
