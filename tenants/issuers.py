@@ -62,10 +62,10 @@ class Person(msgspec.Struct):
 class IssuerSession(requests.Session):
     """Raises ImmediateHttpResponse, which allauth answers with."""
 
-    def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
+    def request(self, method: str, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         try:
             answer = super().request(method, url, *args, **{"timeout": TIMEOUT_S, **options})
-            _check(answer, is_post=method in {"POST", b"POST"})
+            _check(answer, is_post=method == "POST")
         except (requests.RequestException, ValueError) as error:
             host = urlsplit(str(url)).hostname
             logger.warning("the issuer at %s lets nobody log in: %s", host, _reason(error))
