@@ -273,8 +273,8 @@ class IdentityProvider(models.Model):
 class ApiKey(models.Model):
     """A credential of a project. Written by `tenants.domain.keys` only; its secret is not in here.
 
-    `mac` is HMAC-SHA256 of the whole value under a derived pepper. A key whose value was brought along from another
-    gateway is found by `mac`, one that we made by the `kid` inside it. `old_*` are of the value that was rotated out,
+    `mac` is HMAC-SHA256 of the whole value under a derived pepper, and what a key is found by: by its `kid` it would be
+    found faster or slower depending on whether there is one of that name. `old_*` are of the value that was rotated out,
     which is good until `old_until`; `old_kid` is empty when it was ended before.
     """
 
