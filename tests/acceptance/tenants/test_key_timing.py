@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from statistics import fmean, variance
 from typing import Final
 
+import pytest
 from asgiref.sync import sync_to_async
 
 from gdpr.pool import Pool
@@ -28,6 +29,8 @@ KIDS: Final = 32
 T_MAX: Final = 4.5
 SLOWEST: Final = 0.05  # left out: interruptions, of which both kinds have as many
 BY_KID: Final = f"{authentication.KEY_QUERY} AND (k.kid = %(it)s OR k.old_kid = %(it)s) AND v.kid = %(it)s"
+
+pytestmark = pytest.mark.timeout(1200)
 
 Times = dict[bool, list[int]]  # whether the kid is somebody's
 
