@@ -116,7 +116,7 @@ def test_people_are_invited_and_become_owner(secure: SecureSystem) -> None:
     secure.run("member", "invite", "late@hooli.example", "--tenant", "hooli")
     assert "late@hooli.example" in secure.run("member", "invitations", "--tenant", "hooli").stdout
     secure.run("member", "withdraw", "late@hooli.example", "--tenant", "hooli", "--yes")
-    assert secure.run_json("member", "invitations", "--tenant", "veidt") == []
+    assert secure.run_json("member", "invitations", "--tenant", "hooli") == []
 
 
 def test_people_log_in_at_the_tenants_provider(secure: SecureSystem) -> None:
