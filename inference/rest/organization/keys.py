@@ -121,6 +121,7 @@ class OneProjectKey(KeyView):
 
 class ServiceAccounts(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+    shown_once = "api_key"
 
     @extend_schema(
         operation_id="list_service_accounts",
@@ -179,6 +180,7 @@ class OneServiceAccount(KeyView):
 
 class AdminKeys(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+    shown_once = "value"
 
     @extend_schema(
         operation_id="list_admin_api_keys", parameters=[AdminKeyQuery], responses=AdminKeyShape(many=True)
