@@ -164,7 +164,9 @@ FIND = f"""
 # Before anything else, and in one order everywhere (slices, balances, tasks), so that nobody waits in a circle; and so
 # that BOOK sees what they come to.
 LOCK_SLICES = "SELECT 1 FROM billing_budgetslice WHERE id = ANY(%s) ORDER BY id FOR UPDATE"
-LOCK_BALANCES = "SELECT 1 FROM billing_balance WHERE tenant_id = ANY(%s) ORDER BY tenant_id, currency FOR UPDATE"
+LOCK_BALANCES = (
+    "SELECT 1 FROM billing_balance WHERE tenant_id = ANY(%s) ORDER BY tenant_id, currency FOR UPDATE"
+)
 
 
 async def _settle_rows(pool: Pool, rows: list[_Row]) -> dict[str, int]:

@@ -203,7 +203,9 @@ def _move(found: BudgetSlice, kind: TransferKind, amount_micros: int) -> None:
     )
 
 
-def _note(verb: str, found: BudgetSlice, actor: Actor, *, amount_micros: int | None = None, reason: str = "") -> None:
+def _note(
+    verb: str, found: BudgetSlice, actor: Actor, *, amount_micros: int | None = None, reason: str = ""
+) -> None:
     details = {"currency": found.currency, "epoch": found.epoch}
     if amount_micros is not None:
         details["amount_micros"] = str(amount_micros)
@@ -216,4 +218,3 @@ def _note(verb: str, found: BudgetSlice, actor: Actor, *, amount_micros: int | N
         object_ref=f"budget_slice:{found.id.hex}",
         details=details,
     )
-
