@@ -95,6 +95,7 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "account/memberships/{slug}": (of(slug="{tenant}"),),
     "alerts": (*LIST, of("GET", query="state=all")),
     "alerts/{alert}/close": (of(alert="{alert}"), of(alert="{operator_alert}")),
+    "billing/balance": LIST[:2],
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),

@@ -21,7 +21,7 @@ from django.apps import apps
 from django.db import models
 from django.utils import timezone
 
-from billing.models import AttemptFence, LedgerTransfer, Price, UsageEvent
+from billing.models import AttemptFence, BudgetSlice, LedgerTransfer, Price, UsageEvent
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
@@ -60,6 +60,7 @@ TOO_SMALL: Final = {
     "ApiKey": {"last4", "scopes"},
     "AttemptFence": {"lowest_valid_attempt"},
     "AuditEntry": {"schema_version", "seq"},
+    "BudgetSlice": {"currency"},
     "Impersonation": {"requests"},
     "LedgerTransfer": {"kind", "currency"},
     "Policy": {"on_error"},
@@ -300,6 +301,10 @@ def _books(world: World) -> dict[str, str]:
         credit_account=f"revenue:{mark}", amount_micros=number(53), currency="EUR", booked_at=timezone.now(),
     ).save()  # fmt: skip
     AttemptFence.objects.create(task_id=task_id, tenant=tenant, lowest_valid_attempt=2)
+    BudgetSlice.objects.create(
+        tenant=tenant, currency="EUR", epoch=mark, granted_micros=number(53), returned_micros=number(51),
+        settled_micros=number(51),
+    )  # fmt: skip
     AuditEntry(
         month=month, id=task_id, tenant_id=tenant.id, event=f"{mark}.happened", actor=f"user:{mark}",
         object_ref=f"key:{mark}", outcome=mark, details={"name": mark}, request_id=mark, at=timezone.now(),
