@@ -29,8 +29,10 @@ from billing.models import Balance, BillingAccount, BudgetSlice
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx, tenant_tx
 
-GRANT_MICROS: Final = 5_000_000  # at least so much at a time, if there is
-GRANT_SHARE: Final = 16  # or this part of what is available: what may be held after Redis is lost
+# So much at a time, or this part of what is available, unless tasks that wait need more: it is what stays held when Redis
+# is lost.
+GRANT_MICROS: Final = 5_000_000
+GRANT_SHARE: Final = 16
 GRANTED_MAX: Final = 2**52  # of a slice: Redis's scripts count in doubles
 SPOOL_GRACE: Final = timedelta(hours=24)  # for receipts that hives could not send
 
@@ -66,7 +68,7 @@ def grant(
         new = 0
         if found.id.hex == known or found.granted_micros == 0:
             available = _available(tenant_id, currency) or 0
-            wanted = max(need_micros, GRANT_MICROS, available // GRANT_SHARE)
+            wanted = max(need_micros, min(GRANT_MICROS, available // GRANT_SHARE))
             new = max(0, min(available, wanted, GRANTED_MAX - found.granted_micros))
         if new:
             _move(found, TransferKind.HOLD, new)
