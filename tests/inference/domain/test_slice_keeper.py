@@ -107,7 +107,7 @@ def test_a_task_that_nobody_began_and_nobody_ended_holds_its_money_for_a_day(cli
 
 def test_what_was_granted_and_never_pushed_comes_back(client: redis.Redis) -> None:
     project = prepaid(100)
-    slice_id = ask(project, 100).slice_id
+    ask(project, 100)
     assert (keep(SOON), keep(SOON)) == (0, 1)
     assert money_of(project.tenant_id) == (100, 0)
 
