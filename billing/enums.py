@@ -44,3 +44,12 @@ class PaymentStatus(models.TextChoices):
     FAILED = "failed"
     REFUNDED = "refunded"  # wholly
     DISPUTED = "disputed"
+
+
+class SliceState(models.TextChoices):
+    """Of a budget slice: see `billing.domain.slices`."""
+
+    OPEN = "open"
+    CLOSING = "closing"  # takes no task; what it held comes back
+    LOST = "lost"  # with the Redis that had it
+    CLOSED = "closed"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from billing.enums import AccountState, BillingMode, PaymentMethod, PaymentStatus, TransferKind
+from billing.enums import AccountState, BillingMode, PaymentMethod, PaymentStatus, SliceState, TransferKind
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 from gdpr.scope import TenantManager
@@ -264,3 +264,54 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.reference}"
+
+
+class BudgetSlice(models.Model):
+    """What of a tenant's balance lies in one life of Redis, for its tasks to be admitted by. Written by
+    `billing.domain.slices`, and `settled_micros` by settlement.
+
+    `granted - returned - settled` is what it still holds: never below zero, and all of them together are what the tenant
+    has reserved."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    currency = models.CharField(max_length=3)
+    epoch = models.CharField(max_length=60)  # of the Redis that has it
+    state = models.CharField(max_length=8, choices=SliceState, default=SliceState.OPEN)
+    granted_micros = models.BigIntegerField(default=0)
+    returned_micros = models.BigIntegerField(default=0)
+    settled_micros = models.BigIntegerField(default=0)
+    opened_at = models.DateTimeField(default=timezone.now)
+    lost_until = models.DateTimeField(null=True)  # when it is closed whoever has not been heard of
+
+    objects = TenantManager["BudgetSlice"]()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "currency"],
+                condition=models.Q(state="open"),
+                name="billing_budgetslice_open",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(
+                    settled_micros__gte=0,
+                    returned_micros__gte=0,
+                    granted_micros__gte=models.F("returned_micros") + models.F("settled_micros"),
+                ),
+                name="billing_budgetslice_amounts",
+            ),
+        ]
+
+    class Privacy:
+        none = ("currency", "epoch", "state", "granted_micros", "returned_micros", "settled_micros", "opened_at",
+                "lost_until")  # fmt: skip
+        pseudonym = ("id", "tenant")
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def held_micros(self) -> int:
+        return self.granted_micros - self.returned_micros - self.settled_micros

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from inference.domain import decision_sweep, hives
+from inference.domain import decision_sweep, hives, slice_keeper
 
 
 @shared_task(name="inference.sweep_join_tokens")  # type: ignore[untyped-decorator]
@@ -19,3 +19,8 @@ def restore_hive_acls() -> int:
 @shared_task(name="inference.sweep_decisions")  # type: ignore[untyped-decorator]
 def sweep_decisions() -> int:
     return decision_sweep.sweep_decisions()
+
+
+@shared_task(name="inference.keep_slices")  # type: ignore[untyped-decorator]
+def keep_slices() -> int:
+    return slice_keeper.keep_slices()

@@ -1,3 +1,7 @@
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from billing.api.balance import Balances
+
+urlpatterns: list[URLPattern] = [
+    path("billing/balance", Balances.as_view()),
+]

@@ -12,7 +12,7 @@ PER = 1_000_000  # a price is for a million units
 QUANTITY_MAX = 2**53 - 1  # of any unit: what JSON keeps exactly
 AMOUNT_MAX = 2**63 - 1
 
-PROMPT, CACHED = "prompt_tokens", "cached_tokens"
+PROMPT, CACHED, COMPLETION = "prompt_tokens", "cached_tokens", "completion_tokens"
 
 
 class BadUsage(ValueError):
@@ -41,6 +41,13 @@ def amount_micros(price: PriceVersion, usage: Mapping[str, int], outcome: str) -
     if amount > AMOUNT_MAX:
         raise BadUsage(f"{amount} micro-units are more than any task costs")
     return amount
+
+
+def most_micros(price: PriceVersion, prompt_tokens: int, completion_tokens: int) -> int:
+    """What a task of at most these tokens may cost, whatever of its prompt is cached."""
+    prompt = max(price.prices.get(PROMPT, 0), price.prices.get(CACHED, 0))
+    total = prompt * prompt_tokens + price.prices.get(COMPLETION, 0) * completion_tokens
+    return -(-total // PER)
 
 
 def billable(price: PriceVersion, usage: Mapping[str, int]) -> Mapping[str, int]:

@@ -60,6 +60,17 @@ def wrong_key() -> Refused:
     return _unauthorized("Incorrect API key provided. It is unknown, expired or revoked.")
 
 
+def account_suspended() -> Refused:
+    return Refused(
+        "The account of this key is suspended because something is not paid. Its owner finds open invoices at "
+        "/api/v1/billing/invoices; once they are paid the account goes on.",
+        status=402,
+        type="insufficient_quota",
+        code="account_suspended",
+        headers={"x-should-retry": "false"},
+    )
+
+
 def wrong_address() -> Refused:
     return _unauthorized("This API key may not be used from your IP address.", "ip_not_authorized")
 

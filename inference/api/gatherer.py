@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
-from billing.domain.settlement import Settlement, settle
+from billing.domain.settlement import Settlement, book
 from gdpr.pool import Pool
 
 GATHER_S: Final = 0.045
 LARGEST_BATCH: Final = 500
 
 
+OnBooked = Callable[[Settlement, int], None]  # what the task paid
+
+
 class Gatherer:
-    def __init__(self, pool: Pool) -> None:
+    """`on_booked` hears of each task that is in the books, also of one that was before."""
+
+    def __init__(self, pool: Pool, on_booked: OnBooked = lambda settlement, paid: None) -> None:
         self._pool = pool
+        self._on_booked = on_booked
         self._waiting: list[tuple[Settlement, asyncio.Future[bool]]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: set[asyncio.Task[None]] = set()
@@ -47,7 +54,7 @@ class Gatherer:
 
     async def _settle(self, batch: list[tuple[Settlement, asyncio.Future[bool]]]) -> None:
         try:
-            settled = await settle(self._pool, [settlement for settlement, _ in batch])
+            booked = await book(self._pool, [settlement for settlement, _ in batch])
         except BaseException as error:
             for _, future in batch:
                 if not future.done():
@@ -58,5 +65,8 @@ class Gatherer:
                 raise
             return
         for settlement, future in batch:
+            paid = booked.get(settlement.task_id)
+            if paid is not None:
+                self._on_booked(settlement, paid)
             if not future.done():
-                future.set_result(settlement.task_id in settled)
+                future.set_result(paid is not None)

@@ -16,6 +16,8 @@ import redis.asyncio
 from billing.domain.fence import fence
 from billing.domain.price_book import PriceBook
 from billing.domain.quantities import Wanted, quantities_used, tokens_used_since
+from billing.domain.settlement import Settlement
+from billing.domain.slices import Grant, grant
 from gdpr.pool import Pool, make_pool
 from gdpr.threads import in_thread
 from inference.api.authentication import Authentication
@@ -39,6 +41,7 @@ from inference.domain.recovery import Recovery
 from inference.domain.refusal_log import RefusalLog, write_refusals
 from inference.domain.reserve import Reserver, period_start_ms
 from inference.domain.revocations import Revocations
+from inference.domain.treasury import Treasury
 from inference.domain.waiting_room import WaitingRoom
 from inference.transport.reader import TokenReader
 from inference.transport.resp import RedisPipe
@@ -96,7 +99,10 @@ class Queen:
             used_since=self._used_since,
         )
         self.prices = PriceBook(self.pool)
-        self.gatherer = Gatherer(self.pool)
+        self.treasury = Treasury(
+            self.pool, self.pipe, self.reserver, grant=self._grant, is_on=env.is_business
+        )
+        self.gatherer = Gatherer(self.pool, self._on_booked)
         self.dispatcher = Dispatcher(
             self.pipe,
             self.reader,
@@ -105,6 +111,7 @@ class Queen:
             fence=self._fence,
             settle_lost=self._settle_lost,
             room=self.room,
+            money=self.treasury,
         )
         self.callers = CallerCache(self.pool)
         self.authentication = Authentication(self.callers, LocalRule(env), network_set(env.trusted_proxies))
@@ -177,7 +184,7 @@ class Queen:
                 async with client.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(CHANNEL)
                     await channel.get_message(timeout=LISTEN_TIMEOUT_S)  # what says that it is so
-                    for everything in ("keys", "prices", "models", "hives", "policies"):
+                    for everything in ("keys", "prices", "models", "hives", "policies", "billing"):
                         self._take_notice(everything)
                     while True:
                         message = await channel.get_message(timeout=LISTEN_TIMEOUT_S)
@@ -194,6 +201,8 @@ class Queen:
         self.revocations.handle(message)
         if message == "prices":
             self.prices.invalidate()
+        elif message == "billing":
+            self.treasury.invalidate()
         elif message == "models":
             self.offer.reload_soon()
         elif message == "hives":
@@ -220,6 +229,22 @@ class Queen:
             Wanted(limit.level, limit.owner, limit.unit, period_start_ms(limit, now_ms)) for limit in limits
         ]
         return await quantities_used(self.pool, limits[0].tenant_id, wanted, without=without)
+
+    async def _grant(
+        self, tenant_id: str, currency: str, *, epoch: str, need_micros: int, known: str
+    ) -> Grant:
+        return await in_thread(grant)(
+            UUID(tenant_id),
+            currency,
+            epoch=epoch,
+            need_micros=need_micros,
+            known=known,
+            longest_task_s=self.env.task_timeout_s,
+        )
+
+    def _on_booked(self, settlement: Settlement, paid_micros: int) -> None:
+        if settlement.slice_id:
+            self.treasury.release(settlement.slice_id, settlement.task_id, paid_micros)
 
     async def _settle_lost(self, envelope: Envelope, attempt: int) -> None:
         """Booked at nothing, so that no task stays open. Raises while the database is away."""

@@ -179,6 +179,8 @@ def _facts(envelope: Envelope) -> dict[str, Any]:
         "region": envelope.region,
         "decision": {**envelope.decision, "policies": envelope.policies},
         "admitted_at_ms": envelope.admitted_at_ms,
+        "slice_id": envelope.slice,
+        "hold_micros": envelope.hold_micros,
     }
 
 

@@ -10,7 +10,7 @@ import rhai_py
 
 from billing.domain.price_book import PricesDown
 from billing.domain.prices import NoPrice
-from billing.domain.pricing import PriceVersion
+from billing.domain.pricing import PriceVersion, most_micros
 from gdpr.ids import uuid7
 from hive_agent.protocol import Endpoint
 from inference.api import errors, once
@@ -36,6 +36,7 @@ from inference.domain.refusals import PolicyFailed
 from inference.domain.reserve import Used
 from inference.domain.task import Task
 from inference.domain.trace import Trace
+from inference.domain.treasury import Funding, FundingDown
 from inference.enums import Capability
 from rbee_policy.functions import Facts
 from tenants.domain.authentication import Caller
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from inference.api.queen import Queen
 
 DEFAULT_ANSWER_TOKENS: Final = 1024  # reserved for an answer that the client does not limit
+TEMPLATE_TOKENS: Final = 256  # what a model's template may add to a prompt
 PRIORITIES: Final = frozenset(get_args(Priority))
 
 _SECONDS = re.compile(r"[0-9]{1,6}")
@@ -93,6 +95,8 @@ async def _run_task(
     model = _text_model(queen, request.model, caller)
     if not may_use(caller.key_models, model.name):
         raise errors.model_not_allowed(model.name)
+    funding = await _funding(queen, caller)
+    caller = funding.narrowed(caller)
     price = await _price(queen, model, caller)
     task_id = uuid7().hex
     exchange.task_id = task_id
@@ -121,6 +125,8 @@ async def _run_task(
             admitted_at_ms=now_ms,
             policies=choice.policies(),
             decision=choice.facts() | ({"idempotency_key_sha256": run.scope.key} if run else {}),
+            slice=task.slice_id,
+            hold_micros=task.hold_micros if task.slice_id else 0,
         )
 
     task = Task(
@@ -142,6 +148,7 @@ async def _run_task(
         session=session,
         estimated_minutes=_estimated_minutes(exchange),
         price=price,
+        hold_micros=_most_micros(request, body, model, price) if funding.is_limited else 0,
         priority=priority,
         wait_for_model_s=_wait_for_model_s(exchange, queen.env.task_timeout_s),
     )
@@ -266,6 +273,29 @@ async def _price(queen: Queen, model: OfferedModel, caller: Caller) -> PriceVers
         except NoPrice:
             raise errors.unavailable(f"The model '{model.name}' has no price yet.", "no_price") from None
     return price
+
+
+async def _funding(queen: Queen, caller: Caller) -> Funding:
+    """Raises Refused."""
+    funding = queen.treasury.get(caller.tenant_id)
+    if funding is None:
+        try:
+            funding = await queen.treasury.load(caller.tenant_id)
+        except FundingDown:
+            raise errors.unavailable("Accounts cannot be read at the moment; try again.") from None
+    if funding.is_suspended:
+        raise errors.account_suspended()
+    return funding
+
+
+def _most_micros(request: TextRequest, body: bytes, model: OfferedModel, price: PriceVersion) -> int:
+    """No token is shorter than a byte. An answer that the client does not limit may fill the model's context."""
+    prompt = len(body) + TEMPLATE_TOKENS
+    answer = request.token_limit or model.context_tokens or DEFAULT_ANSWER_TOKENS
+    if model.context_tokens:
+        prompt = min(prompt, model.context_tokens * request.prompts)
+        answer = min(answer, model.context_tokens)
+    return most_micros(price, prompt, answer * request.answers)
 
 
 def _answer_tokens(request: TextRequest, model: OfferedModel) -> int:

@@ -139,6 +139,15 @@ class TextRequest(msgspec.Struct, kw_only=True):
         return self.max_tokens
 
     @property
+    def prompts(self) -> int:
+        return 1
+
+    @property
+    def answers(self) -> int:
+        """That are made, whether the caller gets all or not."""
+        return self.n or 1
+
+    @property
     def prompt_tokens_estimate(self) -> int:
         raise NotImplementedError
 
@@ -217,6 +226,15 @@ class CompletionRequest(TextRequest, kw_only=True):
             raise invalid("'best_of' must be at least 'n'.", "best_of")
         if self.best_of is not None and self.best_of > 1 and self.stream:
             raise invalid("'best_of' is not allowed when 'stream' is true.", "best_of")
+
+    @property
+    def prompts(self) -> int:
+        is_one = isinstance(self.prompt, str) or isinstance(self.prompt[0], int)
+        return 1 if is_one else len(self.prompt)
+
+    @property
+    def answers(self) -> int:
+        return max(self.n or 1, self.best_of or 1) * self.prompts
 
     @property
     def prompt_tokens_estimate(self) -> int:

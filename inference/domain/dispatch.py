@@ -17,7 +17,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
 
 from hive_agent.protocol import (
     CLAIM_TIMEOUT_S,
@@ -36,9 +37,9 @@ from inference.domain.colony import Colony, WorkerView
 from inference.domain.envelope import seal
 from inference.domain.failover import Failover, Fence, SettleLost
 from inference.domain.failures import TaskFailed
-from inference.domain.limits import limits_of
+from inference.domain.limits import Limit, limits_of, money_limit
 from inference.domain.refusals import NoWorkers
-from inference.domain.reserve import Delivery, Reservation, Reserver
+from inference.domain.reserve import Delivery, Reservation, Reserver, Unfunded
 from inference.domain.stream import TaskStream
 from inference.domain.task import Task
 from inference.domain.waiting_room import WaitingRoom
@@ -51,6 +52,7 @@ __all__ = ["Choose", "Dispatcher", "Fence", "SettleLost", "TaskFailed", "TaskStr
 
 MAX_ATTEMPTS = 3
 MAX_REFUSALS = 20
+MAX_TOP_UPS = 10  # of a tenant whose tasks compete for its money
 NOTHING_USED: Mapping[str, int] = {}
 BEGIN_TIMEOUT_S = 5.0  # from the claim to BEGUN, which waits for no engine
 BODY_MS = 10_000  # longer than a queen leaves it unclaimed
@@ -67,8 +69,15 @@ Choose = Callable[
 _log = logging.getLogger(__name__)
 
 
+class Money(Protocol):
+    """`inference.domain.treasury.Treasury`."""
+
+    def slice_of(self, tenant_id: str, currency: str, /) -> str: ...
+    def top_up(self, tenant_id: str, currency: str, need_micros: int, /) -> Awaitable[None]: ...
+
+
 class Dispatcher:
-    """One per queen process."""
+    """One per queen process. Without `money` no task may have a price to be held."""
 
     def __init__(
         self,
@@ -80,6 +89,7 @@ class Dispatcher:
         fence: Fence,
         settle_lost: SettleLost,
         room: WaitingRoom,
+        money: Money | None = None,
     ) -> None:
         self.live: dict[str, TaskStream] = {}  # by task
         self._pipe = pipe
@@ -87,6 +97,7 @@ class Dispatcher:
         self._colony = colony
         self._reserver = reserver
         self._room = room
+        self._money = money
         self._failover = Failover(fence, settle_lost)
         self._orphans: list[tuple[TaskStream, Outcome]] = []  # their hives could not be told to stop
         self._sweeper: asyncio.Task[None] | None = None
@@ -154,7 +165,7 @@ class Dispatcher:
                     raise
         began = time.monotonic()
         if stream.reservation is None:
-            await self._reserve(stream, None)
+            await self._reserve(stream, is_given=False)
         before_ms = stream.queued_ms or 0
         left_s = min(wait_s - before_ms / 1000, task.deadline_ms / 1000 - time.time())
         worker = await self._room.wait(task, choose, left_s)
@@ -170,7 +181,8 @@ class Dispatcher:
             if stream.is_attached and stream.task.model == model and stream.task.caller.tenant_id == tenant_id
         )
 
-    async def _reserve(self, stream: TaskStream, delivery: Delivery | None) -> None:
+    async def _reserve(self, stream: TaskStream, *, is_given: bool) -> None:
+        """`is_given`: with the delivery to its worker."""
         task = stream.task
         limits = limits_of(
             task.caller,
@@ -179,20 +191,45 @@ class Dispatcher:
             counts_subject=task.is_subject_counted,
             amounts=None if task.caller.levels is NO_LEVELS else task.amounts,
         )
+        if not task.hold_micros or task.price is None or self._money is None:
+            await self._take(stream, limits, is_given=is_given)
+            return
+        whose = (task.caller.tenant_id, task.price.currency)
+        for _ in range(MAX_TOP_UPS):
+            if slice_id := self._money.slice_of(*whose):
+                task.slice_id = slice_id
+                if is_given:
+                    stream.envelope = task.make_envelope(stream.attempt, stream.worker)
+                try:
+                    await self._take(
+                        stream, [*limits, money_limit(slice_id, task.hold_micros)], is_given=is_given
+                    )
+                    return
+                except Unfunded:
+                    pass
+            self._detach(stream)  # whoever leaves meanwhile leaves nothing with a hive
+            await self._money.top_up(*whose, task.hold_micros)
+            if is_given:
+                self._attach(stream)
+        raise failures.balance_unknown()
+
+    async def _take(self, stream: TaskStream, limits: Sequence[Limit], *, is_given: bool) -> None:
         stream.reservation = await self._reserver.reserve(
-            task.id, limits, delivery, if_late=lambda late: self._on_reserved_late(stream, late)
+            stream.task.id,
+            limits,
+            self._delivery(stream) if is_given else None,
+            if_late=lambda late: self._on_reserved_late(stream, late),
         )
 
     async def _deliver(self, stream: TaskStream, worker: WorkerView, attempt: int) -> None:
         task = stream.task
         stream.give_to(worker, task.make_envelope(attempt, worker))
-        delivery = self._delivery(stream)
         try:
             self._attach(stream)
             if stream.reservation is None:
-                await self._reserve(stream, delivery)
+                await self._reserve(stream, is_given=True)
             else:
-                await self._reserver.dispatch(task.id, delivery)
+                await self._reserver.dispatch(task.id, self._delivery(stream))
         except TaskFailed:
             self._detach(stream)  # nobody got it
             raise
@@ -269,10 +306,10 @@ class Dispatcher:
         except Exception as error:
             _log.warning("task %s cannot be moved: %s", lost.task, type(error).__name__)
             self._failover.settle(lost)
-            self._finish(stream)
+            self._finish(stream, is_known=False)
             raise failures.worker_lost() from error
         if not is_free:
-            self._finish(stream)
+            self._finish(stream, is_known=False)
             raise failures.worker_lost()
         stream.owed = lost
         self._tell_hive(stream, Outcome.PLATFORM_FAILED)
@@ -356,7 +393,7 @@ class Dispatcher:
 
     def _fail_lost(self, stream: TaskStream) -> None:
         stream.fail(failures.worker_lost())
-        self._finish(stream)
+        self._finish(stream, is_known=False)
 
     def _attach(self, stream: TaskStream) -> None:
         self._reader.expect(stream.task.id, stream.worker.prefix, stream, self._pipe)
@@ -370,7 +407,11 @@ class Dispatcher:
             stream.worker.take()
             self._room.wake(stream.task.model)  # also when it goes elsewhere
 
-    def _finish(self, stream: TaskStream, used: Mapping[str, int] = NOTHING_USED) -> None:
+    def _finish(
+        self, stream: TaskStream, used: Mapping[str, int] = NOTHING_USED, *, is_known: bool = True
+    ) -> None:
+        """`is_known`: nobody will say later that it used something else. Money is given back only then; else by whoever
+        books the task."""
         if stream.is_over:
             return
         stream.is_over = True
@@ -378,7 +419,7 @@ class Dispatcher:
         self.live.pop(stream.task.id, None)
         self._room.wake(stream.task.model)
         if stream.reservation is not None:
-            stream.reservation.release(used)
+            stream.reservation.release(used, is_known=is_known)
         if stream.owed is not None and (stream.attempt == stream.owed.attempt or stream.begun is None):
             self._failover.settle(stream.owed)  # no later attempt began that will be reported
 
@@ -386,7 +427,7 @@ class Dispatcher:
         """Redis is away, or forgot the stream. The hive is told to stop when it can be."""
         if not stream.is_over:
             self._orphans.append((stream, Outcome.PLATFORM_FAILED))
-            self._finish(stream)
+            self._finish(stream, is_known=False)
             self._tell_orphans()
 
     def _tell_orphans(self) -> None:
@@ -422,7 +463,7 @@ class Dispatcher:
             hive = self._colony.hive(stream.hive_id)
             is_awaited = hive is not None and hive.is_silent and not hive.is_lost
             if now - stream.closing_at > LINGER_S and not is_awaited:
-                self._finish(stream, stream.task.amounts)
+                self._finish(stream, stream.task.amounts, is_known=False)
         elif now_ms > stream.task.deadline_ms + DEADLINE_GRACE_S * 1000:
             stream.fail(failures.timed_out())
             stream.cancel(Outcome.TIMED_OUT)

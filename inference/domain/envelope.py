@@ -41,6 +41,8 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     admitted_at_ms: int
     policies: list[str] = []  # sha256 of each script that decided, the operator's first
     decision: dict[str, Any] = {}  # candidates, choice, why
+    slice: str = ""  # the budget slice that holds money for it
+    hold_micros: int = 0
 
 
 def seal(envelope: Envelope) -> bytes:

@@ -1,6 +1,7 @@
 """How a dispatched task fails towards its client.
 
 TaskFailed
+    402  insufficient_quota / insufficient_quota    the balance does not have what the task may cost
     401  invalid_request_error / invalid_api_key    the key was revoked while the task ran
     429  rate_limit_error / rate_limit_exceeded     a window or the concurrency of the caller is full
     429  insufficient_quota / quota_exceeded        the day's quantity is used up
@@ -11,6 +12,7 @@ TaskFailed
     503  service_unavailable / no_workers           nobody took the task
     503  service_unavailable / rebuilding           Redis was lost, counters are being restored
     503  service_unavailable / redis_unreachable    Redis does not answer
+    503  service_unavailable / balance_unknown      PostgreSQL does not answer, and the budget slice is used up
     504  server_error / timeout                     the task reached its deadline
 """
 
@@ -122,3 +124,24 @@ def worker_lost() -> TaskFailed:
 
 def timed_out() -> TaskFailed:
     return TaskFailed(504, "server_error", "timeout", "The task reached its deadline.")
+
+
+def balance_too_low(need_micros: int, currency: str) -> TaskFailed:
+    return TaskFailed(
+        402,
+        "insufficient_quota",
+        "insufficient_quota",
+        f"The balance does not cover this request, which may cost {need_micros / 1_000_000:.6f} {currency} beside what is "
+        "held for tasks that run. A smaller 'max_tokens' needs less; a payment adds to the balance.",
+        {"x-should-retry": "false"},
+    )
+
+
+def balance_unknown() -> TaskFailed:
+    return TaskFailed(
+        503,
+        "service_unavailable",
+        "balance_unknown",
+        "The balance cannot be read at the moment; try again.",
+        {"retry-after": str(RETRY_AFTER_S)},
+    )

@@ -6,6 +6,7 @@ A limit is a kind and a key: whoever shares the key shares the limit, whichever 
     d   a quantity for each day in UTC
     D   the same, and M for each calendar month, which begin with what the books say
     l   a number of tasks at a time, each held by a lease that the queen renews
+    m   money that is left in a budget slice, held until the task has ended: no clock gives it back (see treasury.py)
 
 Those of tenant, project, key and end user are in one list, so all are taken or none is.
 """
@@ -30,6 +31,7 @@ LEASE_RETRY_S = 1
 WARNED_PERCENT: Final = 80
 LONGEST_FIRST: Final = (("month", "M"), ("day", "D"))
 TOKENS, REQUESTS, TASKS = "tokens", "requests", "tasks"
+SLICE_PREFIX: Final = "rbee:slice:"
 
 
 class Limit(NamedTuple):
@@ -53,7 +55,7 @@ class Limit(NamedTuple):
 
     @property
     def period(self) -> str:
-        return {"M": "month", "D": "day", "d": "day", "w": "minute", "l": ""}[self.kind]
+        return {"M": "month", "D": "day", "d": "day", "w": "minute"}.get(self.kind, "")
 
     @property
     def enforced(self) -> int:
@@ -114,6 +116,15 @@ def limits_of(
         found.append(Limit("tokens_of_subject", "d", day, UNLIMITED, tokens, TOKENS, "subject", subject))
         found.append(Limit("requests_of_subject", "w", minute, UNLIMITED, 1, REQUESTS, "subject", subject))
     return found
+
+
+def money_limit(slice_id: str, hold_micros: int) -> Limit:
+    """To be the last one: who is over another limit needs no money."""
+    return Limit("balance", "m", slice_key(slice_id), UNLIMITED, hold_micros, SPEND)
+
+
+def slice_key(slice_id: str) -> str:
+    return SLICE_PREFIX + slice_id
 
 
 def day_key(tenant_id: str) -> str:

@@ -41,6 +41,7 @@ RENEWED_AT_ONCE = 500  # leases in one script, which holds up Redis
 REMEMBERED_S = 1.0  # what a tenant used today
 REMEMBERED_MAX = 10_000
 UNREAD = -2  # what the script answers when the books have to be read first
+UNFUNDED = -3  # when the budget slice has too little left
 THRESHOLDS = (50, 80, 100)  # percent of a day's or month's limit
 COUNTED_KEY = "rbee:counted"  # tasks that counters have and the books are not asked for
 BOOKS_KEPT_MS = 40 * DAY_MS
@@ -60,6 +61,10 @@ class Delivery(NamedTuple):
 
 
 NOWHERE = Delivery("", b"", 0, "", b"")
+
+
+class Unfunded(Exception):
+    """The budget slice has too little left, is closed, or is not in this Redis. Nothing was taken."""
 
 
 class Used(NamedTuple):
@@ -85,10 +90,11 @@ class Reservation:
     def headers(self) -> dict[str, str]:
         return rate_headers(self.levels)
 
-    def release(self, used: Mapping[str, int]) -> None:
-        """By unit: what the task used. Once; nothing after that. Never waits."""
+    def release(self, used: Mapping[str, int], *, is_known: bool = True) -> None:
+        """By unit: what the task used, or what counts as such when that is not known; then the money that is held waits
+        for the receipt. Once; nothing after that. Never waits."""
         if self._release is not None:
-            self._release.release(self, used)
+            self._release.release(self, used, is_known=is_known)
             self._release = None
 
 
@@ -133,9 +139,9 @@ class Reserver:
     async def reserve(
         self, task: str, limits: Sequence[Limit], delivery: Delivery | None, *, if_late: IfLate
     ) -> Reservation:
-        """Take every limit and dispatch, or do neither; without a delivery only take them. Raises TaskFailed, or RedisDown
-        when it is not known which of the two happened: take the delivery back. A caller that is cancelled meanwhile is told by `if_late`: of what it
-        holds, or None when that is nothing or not known."""
+        """Take every limit and dispatch, or do neither; without a delivery only take them. Raises TaskFailed, Unfunded, or
+        RedisDown when it is not known which of the two happened: take the delivery back. A caller that is cancelled
+        meanwhile is told by `if_late`: of what it holds, or None when that is nothing or not known."""
         reply = self._begin(task, limits, delivery)
         try:
             answer = await self._answer(reply, task, limits, delivery)
@@ -148,6 +154,8 @@ class Reserver:
             raise
         if answer[0] == UNREAD:
             raise rebuilding()
+        if answer[0] == UNFUNDED:
+            raise Unfunded
         if answer[0] == 0:
             _, index, used, reset_ms = answer
             refused = Level(limits[index], used, reset_ms)
@@ -180,13 +188,18 @@ class Reserver:
         for listener in self.on_reached:
             listener(level, percent)
 
-    def release(self, held: Reservation, used: Mapping[str, int]) -> None:
+    def release(self, held: Reservation, used: Mapping[str, int], *, is_known: bool) -> None:
         """Called by `Reservation.release`."""
         self.held.pop(held.task, None)
         keys: list[Argument] = []
         args: list[Argument] = [held.task]
         for level, start in zip(held.levels, held.starts, strict=True):
             limit = level.limit
+            if limit.kind == "m":
+                if is_known:
+                    paid = min(limit.amount, used.get(limit.unit, 0))
+                    self.pipe.send_run(scripts.RELEASE_HOLDS, [limit.key], [held.task, paid])
+                continue
             more = used.get(limit.unit, 0) - limit.amount if _is_corrected(limit) else 0
             if limit.kind == "l" or more:
                 keys.append(limit.key)
@@ -245,7 +258,7 @@ class Reserver:
                 args += ("w", start, taken, "")
         for held in self.held.values():
             for level, start in zip(held.levels, held.starts, strict=True):
-                if level.limit.kind != "w":
+                if level.limit.kind not in "wm":  # a slice is lost with its Redis
                     keys.append(level.limit.key)
                     args += (level.limit.kind, start, level.limit.amount, held.task)
         oldest = time.monotonic() - BOOKED_AFTER_S

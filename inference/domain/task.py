@@ -43,6 +43,8 @@ class Task(msgspec.Struct, kw_only=True, eq=False):
     is_subject_counted: bool = False  # what the end user takes, because a script looks at it
     session: str = ""  # pseudonym of what shares a prompt
     estimated_minutes: float = 0  # what the client says
+    hold_micros: int = 0  # the most that it may cost, of a tenant whose money is limited
+    slice_id: str = ""  # of the budget slice that holds it, once it is reserved
 
     @property
     def amounts(self) -> dict[str, int]:

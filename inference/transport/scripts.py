@@ -21,6 +21,9 @@ RENEW_LEASES = Script("renew_leases")
 REGISTER = Script("register")
 RELOAD = Script("reload")
 LOAD_QUANTITIES = Script("load_quantities")
+FUND_SLICE = Script("fund_slice")
+DRAIN_SLICE = Script("drain_slice")
+RELEASE_HOLDS = Script("release_holds")
 IDEMPOTENCY_BEGIN = Script("idempotency_begin")
 IDEMPOTENCY_FINISH = Script("idempotency_finish")
 IDEMPOTENCY_HOLD = Script("idempotency_hold")
@@ -31,6 +34,9 @@ ALL = (
     REGISTER,
     RELOAD,
     LOAD_QUANTITIES,
+    FUND_SLICE,
+    DRAIN_SLICE,
+    RELEASE_HOLDS,
     IDEMPOTENCY_BEGIN,
     IDEMPOTENCY_FINISH,
     IDEMPOTENCY_HOLD,

@@ -57,6 +57,7 @@ app.conf.update(
             "options": {"expires": 15.0},
         },
         "alerts": {"task": "tenants.mail_alerts", "schedule": 60.0, "options": {"expires": 60.0}},
+        "budget slices": {"task": "inference.keep_slices", "schedule": 60.0, "options": {"expires": 60.0}},
         "decisions": {"task": "inference.sweep_decisions", "schedule": crontab(hour="3", minute="37")},
         "keys that expire": {"task": "tenants.tell_expiring_keys", "schedule": crontab(minute="27")},
         "webhooks that are over": {"task": "tenants.sweep_webhooks", "schedule": crontab(minute="47")},

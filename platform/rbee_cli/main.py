@@ -18,6 +18,7 @@ from rbee_cli import __version__
 from rbee_cli.commands import (
     alert,
     audit,
+    billing,
     chat,
     hive,
     key,
@@ -65,6 +66,7 @@ app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=login.EPILOG)(login.login)
 app.command(epilog=chat.EPILOG)(chat.chat)
 app.add_typer(alert.app, name="alert")
+app.add_typer(billing.app, name="billing")
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")
 app.add_typer(key.app, name="key")

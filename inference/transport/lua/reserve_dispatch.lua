@@ -3,11 +3,12 @@
 -- KEYS  epoch, body, queue, then one for each limit
 -- ARGV  the epoch that the queen knows, body, expiry of the body in ms, Celery message, task, lease in ms,
 --       then for each limit: kind (w: minute from its first use, d: day in UTC, D: the same and M: month in UTC, of which
---       the books must have been read, l: lease), limit (-1: only counted), amount
+--       the books must have been read, l: lease, m: money of a budget slice), limit (-1: only counted), amount
 --
 -- Answers {1, used, start, reset_ms, …} for each limit, its own amount included,
 --         {0, index, used, reset_ms} for the first limit that refuses,
 --         {-2, now} when the books must be read first (load_quantities.lua),
+--         {-3} when the budget slice is closed, is not here, or has not enough left (fund_slice.lua),
 --         {-1} when Redis lost its counters and they are not restored, or this queen has not registered since.
 
 local MINUTE_MS, DAY_MS = 60000, 86400000
@@ -43,6 +44,10 @@ end
 local is_unread = false
 
 local function count(key, kind)
+  if kind == 'm' then
+    local known = redis.call('HMGET', key, 'left', 'closed')
+    return known[2] and 0 or tonumber(known[1] or '0'), 0, 0
+  end
   if kind == 'D' or kind == 'M' then
     local known = redis.call('HMGET', key, 'start', 'used', 'loaded')
     local day = math.floor(now / DAY_MS)
@@ -80,7 +85,12 @@ for i = 4, #KEYS do
   if is_unread then
     return {-2, now}
   end
-  if limit >= 0 and used + amount > limit then
+  if ARGV[at] == 'm' then
+    if used < amount then
+      return {-3}
+    end
+    amount = -amount
+  elseif limit >= 0 and used + amount > limit then
     return {0, i - 4, used, reset}
   end
   counts[i] = {used + amount, start, reset}
@@ -93,6 +103,8 @@ for i = 4, #KEYS do
   if kind == 'l' then
     redis.call('ZADD', KEYS[i], now + lease_ms, ARGV[5])
     redis.call('PEXPIRE', KEYS[i], lease_ms)
+  elseif kind == 'm' then
+    redis.call('HSET', KEYS[i], 'left', string.format('%d', used), 't:' .. ARGV[5], ARGV[9 + 3 * (i - 4)], 'at', now)
   else
     redis.call('HSET', KEYS[i], 'start', start, 'used', used)
     -- One of the books outlives its period: who goes on in the next one has used nothing yet, without a look there.

@@ -104,6 +104,7 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of("GET", query="project={project_id}"),
         of("GET", query="actor={actor}"),
     ),
+    "billing/balance": LIST[:2],
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),

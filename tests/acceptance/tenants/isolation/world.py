@@ -25,6 +25,7 @@ from billing.models import (
     AttemptFence,
     Balance,
     BillingAccount,
+    BudgetSlice,
     LedgerTransfer,
     Payment,
     Price,
@@ -80,6 +81,7 @@ TOO_SMALL: Final = {
     "AuditEntry": {"schema_version", "seq"},
     "Balance": {"currency"},
     "BillingAccount": {"currency", "country", "vat_id"},
+    "BudgetSlice": {"currency"},
     "Impersonation": {"requests"},
     "LedgerTransfer": {"kind", "currency"},
     "Policy": {"on_error"},
@@ -334,6 +336,10 @@ def _books(world: World) -> dict[str, str]:
         refunded_micros=number(50), currency="EUR", reference=f"{mark}-reference", note=f"{mark} note",
     )  # fmt: skip
     AttemptFence.objects.create(task_id=task_id, tenant=tenant, lowest_valid_attempt=2)
+    BudgetSlice.objects.create(
+        tenant=tenant, currency="EUR", epoch=mark, granted_micros=number(53), returned_micros=number(51),
+        settled_micros=number(51),
+    )  # fmt: skip
     AuditEntry(
         month=month, id=task_id, tenant_id=tenant.id, event=f"{mark}.happened", actor=f"user:{mark}",
         object_ref=f"key:{mark}", outcome=mark, details={"name": mark}, request_id=mark, at=timezone.now(),

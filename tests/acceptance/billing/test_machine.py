@@ -1,0 +1,232 @@
+"""Any order of admissions, ends, receipts, kills and losses of Redis leaves the books whole: hypothesis looks for one that
+does not, against real PostgreSQL and Redis. It finds each of the bugs that are planted."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from billing.domain import settlement, slices
+from billing.enums import SliceState
+from billing.models import BudgetSlice
+from gdpr.pool import make_pool
+from inference.domain.reserve import Reservation
+from inference.transport import scripts
+from tests.acceptance.billing.market import IDLE, OVERDUE, TOO_LATE, Market, Queen, Work
+from tests.acceptance.figures import note, scaled
+
+STEPS = 50
+EXAMPLES = scaled(2000, least=4)
+QUEENS = st.integers(0, 1)
+AMOUNTS = st.integers(1, 60)
+
+counted = {"steps": 0}
+
+
+class Machine(RuleBasedStateMachine):
+    urls: tuple[str, str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.pool = self.run(self._open_pool())
+        self.market = Market(self.pool, self.urls[1])
+        self.run(self.market.open())
+
+    async def _open_pool(self) -> Any:
+        pool = make_pool(self.urls[0], size=2)
+        await pool.open()
+        return pool
+
+    def run(self, work: Any) -> Any:
+        return self.runner.run(work)
+
+    def queen(self, number: int) -> Queen:
+        return self.market.queens[number]
+
+    def works(self, *, booked: bool | None = None) -> list[Work]:
+        return [each for each in self.market.works.values() if booked is None or each.is_booked is booked]
+
+    def one(self, data: st.DataObject, *, booked: bool | None = None) -> Work:
+        works = self.works(booked=booked)
+        return works[data.draw(st.integers(0, len(works) - 1))]
+
+    @rule(amount=AMOUNTS)
+    def pay(self, amount: int) -> None:
+        self.run(self.market.pay(amount))
+
+    @rule(hold=AMOUNTS, queen=QUEENS)
+    def admit(self, hold: int, queen: int) -> None:
+        self.run(self.market.admit(hold, self.queen(queen)))
+
+    @rule(holds=st.lists(AMOUNTS, min_size=2, max_size=6))
+    def admit_at_once(self, holds: list[int]) -> None:
+        async def all_of_them() -> None:
+            await asyncio.gather(
+                *(self.market.admit(hold, self.queen(number % 2)) for number, hold in enumerate(holds))
+            )
+
+        self.run(all_of_them())
+
+    @precondition(lambda self: self.works(booked=False))
+    @rule(data=st.data(), part=st.integers(0, 120))
+    def end(self, data: st.DataObject, part: int) -> None:
+        """Some use more than was held."""
+        work = self.one(data, booked=False)
+        if not work.cost:
+            self.market.end(work, work.hold * part // 100)
+
+    @precondition(lambda self: self.works(booked=False))
+    @rule(data=st.data(), part=st.integers(0, 100))
+    def forget(self, data: st.DataObject, part: int) -> None:
+        work = self.one(data, booked=False)
+        work.cost = work.cost or work.hold * part // 100
+        self.market.forget(work)
+
+    @precondition(lambda self: self.works())
+    @rule(data=st.data(), queen=QUEENS, is_killed=st.booleans())
+    def settle(self, data: st.DataObject, queen: int, is_killed: bool) -> None:
+        """Receipts come as often as they like, also of tasks that are booked."""
+        works = {each.task: each for each in (self.one(data) for _ in range(data.draw(st.integers(1, 3))))}
+        self.run(self.market.settle(list(works.values()), self.queen(queen), is_killed=is_killed))
+
+    @precondition(lambda self: self.works(booked=False))
+    @rule(data=st.data(), queen=QUEENS)
+    def void(self, data: st.DataObject, queen: int) -> None:
+        work = self.one(data, booked=False)
+        if not work.cost:
+            self.run(self.market.void(work, self.queen(queen)))
+
+    @rule()
+    def lose_redis(self) -> None:
+        self.run(self.market.lose_redis())
+
+    @rule(later=st.sampled_from([IDLE, OVERDUE, IDLE, TOO_LATE]))
+    def keep(self, later: Any) -> None:
+        self.run(self.market.keep(later))
+
+    @rule()
+    def drain_and_die(self) -> None:
+        self.run(self.market.drain_and_die())
+
+    @rule(queen=QUEENS)
+    def grant_and_die(self, queen: int) -> None:
+        self.run(self.market.grant_and_die(self.queen(queen)))
+
+    @invariant()
+    def books_are_whole(self) -> None:
+        counted["steps"] += 1
+        assert self.run(self.market.faults()) == []
+
+    def teardown(self) -> None:
+        """All that is over comes back: what came in and no task used is the tenant's again."""
+        try:
+            self.run(self._end())
+        finally:
+            self.run(self.market.close())
+            self.run(self.pool.close())
+            self.runner.close()
+
+    async def _end(self) -> None:
+        for _ in range(3):
+            await self.market.keep(2 * TOO_LATE)
+        assert await self.market.faults() == []
+        held = await sync_to_async(slices.slices_held)()
+        assert not [each for each in held if each.tenant_id == self.market.tenant]
+
+
+@pytest.fixture
+def urls(committed_db: None, postgres: Any, redis_url: str) -> Iterator[None]:
+    Machine.urls = (postgres.app_url, redis_url)
+    before = settings.RBEE
+    yield
+    settings.RBEE = before
+
+
+def search(examples: int) -> None:
+    run_state_machine_as_test(
+        Machine,
+        settings=hypothesis_settings(
+            max_examples=examples, stateful_step_count=STEPS, deadline=None, derandomize=True, database=None,
+            phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.timeout(7200)
+def test_no_order_of_steps_breaks_the_books(urls: None) -> None:
+    counted["steps"] = 0
+    search(EXAMPLES)
+    note("steps of the state machine", counted["steps"])
+    note("broken invariants", 0)
+    assert counted["steps"] >= EXAMPLES * 10
+
+
+def in_lua(script: scripts.Script, old: str, new: str) -> Callable[[], Any]:
+    text = script.text.replace(old.encode(), new.encode())
+    assert text != script.text
+    sha1 = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+    return lambda: patch.multiple(script, text=text, sha1=sha1)
+
+
+def in_settlement(old: str, new: str) -> Callable[[], Any]:
+    assert old in settlement.BOOK
+    return lambda: patch.object(settlement, "BOOK", settlement.BOOK.replace(old, new))
+
+
+def lose_and_free(found: BudgetSlice, longest_task_s: int) -> None:
+    slices._return(found, found.granted_micros)
+    slices._leave(found, SliceState.LOST, longest_task_s)
+
+
+def release_all(held: Reservation, used: dict[str, int], *, is_known: bool = True) -> None:
+    if held._release is not None:
+        held._release.release(held, used, is_known=True)
+        held._release = None
+
+
+BUGS: dict[str, Callable[[], Any]] = {
+    "a hold comes back twice": in_lua(scripts.RELEASE_HOLDS, "redis.call('HDEL', KEYS[i], field)", ""),
+    "a push that comes again adds again": in_lua(
+        scripts.FUND_SLICE, "tonumber(redis.call('HGET', KEYS[2], 'granted') or '0')", "0"
+    ),
+    "what was drained stays": in_lua(scripts.DRAIN_SLICE, "redis.call('HSET', KEYS[1], 'left', 0)", ""),
+    "what nobody saw the end of is given back": lambda: patch.object(Reservation, "release", release_all),
+    "money is not looked at": in_lua(scripts.RESERVE_DISPATCH, "if used < amount then", "if false then"),
+    "a task pays all it costs": in_settlement("least(v.amount_micros, v.hold_micros)", "v.amount_micros"),
+    "a slice is not drawn on": in_settlement("AND d.paid > 0", "AND d.paid < 0"),
+    "the operator bears nothing": in_settlement("WHERE amount_micros > paid", "WHERE false"),
+    "a lost slice is free at once": lambda: patch.object(slices, "_lose", lose_and_free),
+    "an idle slice is closed with all that is not settled": lambda: patch(
+        "inference.domain.slice_keeper._drain",
+        lambda client, found, now: slices.close(found.id, reason="bug"),
+    ),
+}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("bug", BUGS)
+def test_machine_finds_a_bug_that_is_planted(urls: None, bug: str) -> None:
+    with ExitStack() as planted:
+        planted.enter_context(BUGS[bug]())
+        with pytest.raises(BaseException) as found:
+            search(60)
+    assert not isinstance(found.value, KeyboardInterrupt)
