@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from billing.domain.prices import ensure_card, set_price
-from billing.domain.pricing import PriceVersion
+from billing.domain.prices import ensure_card, set_price, version_of
 from billing.domain.settlement import Settlement
 from billing.models import Price
 from gdpr.ids import uuid7
@@ -24,10 +23,6 @@ def make_price(model: str | None = None, **fields: Any) -> Price:
 def make_card(**fields: Any):  # type: ignore[no-untyped-def]
     """The default one: there is only one card without a plan."""
     return ensure_card(**{"actor": TESTER, **fields})
-
-
-def version_of(price: Price) -> PriceVersion:
-    return PriceVersion(id=price.id.hex, model=price.model, currency=price.currency, prices=price.prices)
 
 
 def make_settlement(project: Project | None = None, price: Price | None = None, **fields: Any) -> Settlement:
