@@ -181,11 +181,6 @@ def find_card(slug: str) -> PriceCard | None:
     return PriceCard.objects.select_related("plan").filter(slug=slug).first()
 
 
-def plan_card(plan: Plan, *, currency: str = DEFAULT_CURRENCY, actor: Actor) -> PriceCard:
-    """Of a plan that pays other prices than everybody. Made when there is none. Raises PriceRefused."""
-    return ensure_card(f"plan-{plan.slug}", currency=currency, plan=plan, actor=actor)
-
-
 def versions_in_force(at: datetime | None = None) -> QuerySet[Price]:
     """That have begun and were not withdrawn; the last one of a card and a model is the one that holds."""
     return standing_versions().filter(valid_from__lte=at or timezone.now())
