@@ -88,7 +88,8 @@ def show(
     path, output = f"/api/v1/price-cards/{card}", Output(as_json=as_json)
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         if versions or model:
-            rows = queen.rows(f"{path}/prices", **({"model": model} if model else {}))
+            asked: dict[str, str | int] = {"model": model} if model else {}
+            rows = queen.rows(f"{path}/prices", limit=1000, **asked)
             output.table([priced(row) for row in rows], VERSIONS, empty=f"{card} has no price yet")
             return
         found = queen.get(path)

@@ -61,7 +61,9 @@ def terms(
             shown = [row | {"said": in_line(row["terms"])} for row in rows]
             output.table(shown, VERSIONS, empty=f"{card} has no terms: tasks are all that is owed")
             return
-        last = next((row["terms"] for row in rows if row["state"] in ("current", "future")), {})
+        last: dict[str, Any] = next(
+            (row["terms"] for row in rows if row["state"] in ("current", "future")), {}
+        )
         body: dict[str, Any] = {"terms": changed(last, said, include, graduated, volume)}
         body |= {"valid_from": begins} if begins else {}
         row = queen.post(path, body)

@@ -21,7 +21,7 @@ from django.apps import apps
 from django.db import models
 from django.utils import timezone
 
-from billing.models import AttemptFence, LedgerTransfer, Price, UsageEvent
+from billing.models import AttemptFence, LedgerTransfer, Price, TenantDiscount, UsageEvent
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
@@ -65,6 +65,7 @@ TOO_SMALL: Final = {
     "Policy": {"on_error"},
     "KeptAnswer": {"status"},
     "PolicyVersion": {"number", "origin"},
+    "TenantDiscount": {"discount_bp"},
     "UsageEvent": {"attempt", "currency"},
     "WebhookDelivery": {"attempt", "fence"},
     "WebhookEndpoint": {"events", "max_in_flight", "disabled_reason"},
@@ -299,6 +300,7 @@ def _books(world: World) -> dict[str, str]:
         month=month, id=task_id, transaction_id=task_id, tenant=tenant, kind="task", debit_account=f"tenant:{mark}",
         credit_account=f"revenue:{mark}", amount_micros=number(53), currency="EUR", booked_at=timezone.now(),
     ).save()  # fmt: skip
+    TenantDiscount(tenant=tenant, discount_bp=1, reason=f"{mark} reason", valid_from=month).save()
     AttemptFence.objects.create(task_id=task_id, tenant=tenant, lowest_valid_attempt=2)
     AuditEntry(
         month=month, id=task_id, tenant_id=tenant.id, event=f"{mark}.happened", actor=f"user:{mark}",
