@@ -42,7 +42,7 @@ class CardFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_day(value: Any, path: Path = ("from",)) -> date:
-    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+    if not isinstance(value, str) or not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
         raise Misread(path, f"{value!r} is no day: write it like 2027-01-01")
     try:
         return date.fromisoformat(value)

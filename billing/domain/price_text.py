@@ -26,7 +26,7 @@ GRADUATED, VOLUME = "graduated", "volume"
 MODEL: Final = re.compile(r"\*|[a-zA-Z0-9][a-zA-Z0-9._-]{0,127}")
 
 Path = tuple[str | int, ...]
-_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,2})?)\s*%?")
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,2})?)\s*%?", re.ASCII)
 _FIELDS: Final = ("subscription", "minimum", "discount", "included", "tiered")
 
 
@@ -96,7 +96,7 @@ def read_model(value: Any, path: Path = ()) -> str:
 
 def read_quantity(value: Any, path: Path = ()) -> int:
     text = str(value)
-    if isinstance(value, bool) or not re.fullmatch(r"\d{1,16}", text):
+    if isinstance(value, bool) or not re.fullmatch("[0-9]{1,16}", text):
         raise Misread(path, f"{value!r} is no whole number")
     return int(text)
 

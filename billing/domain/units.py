@@ -30,7 +30,7 @@ PROMPT, CACHED, COMPLETION = "prompt_tokens", "cached_tokens", "completion_token
 IMAGES, PIXEL_STEPS, REQUESTS = "images", "pixel_steps", "requests"
 AUDIO, VIDEO, ENGINE = "audio_ms", "video_ms", "engine_ms"
 
-SIZED_IMAGES: Final = re.compile(r"images_[1-9]\d{1,4}x[1-9]\d{1,4}")
+SIZED_IMAGES: Final = re.compile("images_[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
 
 
 class PriceRefused(ValueError):
@@ -75,10 +75,11 @@ UNITS: Final[Mapping[str, Natural]] = {
 _PRICE = re.compile(
     r"(?P<amount>\d{1,15}(\.\d{1,18})?)"
     r"(\s+(?P<currency>[A-Z]{3}))?"
-    r"(\s+(per\s+|/\s*)((?P<count>\d{1,9})(?P<times>[KM])?\s+)?(?P<word>[A-Za-z][A-Za-z ]*))?"
+    r"(\s+(per\s+|/\s*)((?P<count>\d{1,9})(?P<times>[KM])?\s+)?(?P<word>[A-Za-z][A-Za-z ]*))?",
+    re.ASCII,
 )
 _TIMES: Final = {None: 1, "K": 1000, "M": MILLION}
-_AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(?:\s+([A-Z]{3}))?")
+_AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(?:\s+([A-Z]{3}))?", re.ASCII)
 
 
 def known_unit(unit: str) -> bool:
