@@ -69,16 +69,16 @@ def test_a_month_is_compared(secure: SecureSystem) -> None:
     ]
     secure.run_as(key, "chat", "Hi", "--max-tokens", "3")
 
-    dearer = "prices: [{model: rbee-mini, requests: 0.03}]\n"
-    arguments = ("price", "what-if", "-", "--month", month, "--tenant", "compared")
+    (secure.home / "dearer.yaml").write_text("prices: [{model: rbee-mini, requests: 0.03}]\n")
+    arguments = ("price", "what-if", "dearer.yaml", "--month", month, "--tenant", "compared")
     for _ in range(50):
-        compared = secure.run_json(*arguments, stdin=dearer)
+        compared = secure.run_json(*arguments)
         if compared["rows"]:
             break
     assert compared["rows"] == [
         {"tenant": "compared", "model": "rbee-mini", "was_micros": 20_000, "would_be_micros": 30_000, "difference_micros": 10_000}
     ]  # fmt: skip
-    assert re.search(r"all +- +0\.02 +0\.03 +0\.01", secure.run(*arguments, stdin=dearer).stdout)
+    assert re.search(r"all +- +0\.02 +0\.03 +0\.01", secure.run(*arguments).stdout)
 
 
 @pytest.mark.parametrize(
