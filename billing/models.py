@@ -35,8 +35,8 @@ class PriceCard(models.Model):
 class Price(AppendOnly):
     """What a model costs from `valid_from` on, until a later version. Never changed: usage events refer to it.
 
-    `prices`: unit of usage to micro-units of the currency for a million of it. `is_free` says that a price of nothing
-    is meant.
+    `prices`: unit of usage to micro-units of the currency for `billing.domain.units.per` of it. `is_free` says that a
+    price of nothing is meant.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -59,6 +59,69 @@ class Price(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.model} version {self.version}"
+
+
+class PriceTerms(AppendOnly):
+    """What the tenants of a card owe for a month beside their tasks, from `valid_from` on: `billing.domain.rating.Terms`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    card = models.ForeignKey(PriceCard, on_delete=models.PROTECT)
+    version = models.PositiveIntegerField()
+    terms = models.JSONField()
+    valid_from = models.DateField()  # the first of a month
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["card", "version"], name="billing_priceterms_version")]
+
+    class Privacy:
+        none = ("id", "card", "version", "terms", "valid_from", "created_at")
+
+    def __str__(self) -> str:
+        return f"{self.card_id} version {self.version}"
+
+
+class PriceWithdrawal(AppendOnly):
+    """A version of prices or of terms that was taken back before it began."""
+
+    version_id = models.UUIDField(primary_key=True)
+    withdrawn_at = models.DateTimeField(default=timezone.now)
+
+    class Privacy:
+        none = ("version_id", "withdrawn_at")
+
+    def __str__(self) -> str:
+        return str(self.version_id)
+
+
+class TenantDiscount(AppendOnly):
+    """In place of its card's, from `valid_from` on; null: the card's again. Given by the operator."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    discount_bp = models.PositiveIntegerField(null=True)  # hundredths of a percent
+    reason = models.CharField(max_length=200)
+    valid_from = models.DateField()  # the first of a month
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["TenantDiscount"]()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(discount_bp=None) | models.Q(discount_bp__lte=10_000),
+                name="billing_tenantdiscount_bp",
+            )
+        ]
+
+    class Privacy:
+        none = ("discount_bp", "valid_from", "created_at")
+        pseudonym = ("id", "tenant")
+        content = ("reason",)
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 class UsageEvent(AppendOnly):

@@ -6,7 +6,6 @@ from inference.rest import agents
 from inference.rest.hives import Hives, JoinTokens, OneHive
 from inference.rest.limits import Limits, OneTarget
 from inference.rest.models import Models, OneModel
-from inference.rest.plan_prices import PlanPrices
 from inference.rest.policies import (
     ActivatePolicy,
     DryRunPolicy,
@@ -19,6 +18,7 @@ from inference.rest.policies import (
     RollBackPolicy,
     Settings,
 )
+from inference.rest.prices import Prices
 from inference.rest.status import Status
 from inference.rest.tasks import OneDecision, Tasks
 from inference.rest.usage import Usage
@@ -55,7 +55,7 @@ management: list[URLPattern | URLResolver] = [
     path("policies/<uuid:version_id>/log", LogOfVersion.as_view()),
     path("limits", Limits.as_view()),
     re_path("^limits/(?P<kind>tenant|subject|project|key)/(?P<name>[A-Za-z0-9_-]+)$", OneTarget.as_view()),
-    path("plans/<slug:slug>/prices", PlanPrices.as_view()),
+    path("prices", Prices.as_view()),
     path("tasks", Tasks.as_view()),
     path("tasks/<str:task>/decision", OneDecision.as_view()),
     path("usage", Usage.as_view()),

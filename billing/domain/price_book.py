@@ -10,8 +10,8 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import PoolTimeout
 
-from billing.domain.prices import ANY_MODEL, NoPrice
-from billing.domain.pricing import PriceVersion
+from billing.domain.prices import NoPrice
+from billing.domain.pricing import ANY_MODEL, PriceVersion
 from gdpr.pool import Pool, colony_connection
 
 REMEMBERED_S = 5.0
@@ -19,7 +19,7 @@ REMEMBERED_S = 5.0
 IN_FORCE = """
     SELECT DISTINCT ON (p.card_id, p.model) p.id, p.model, p.currency, p.prices, coalesce(l.slug, '') AS plan
     FROM billing_price p JOIN billing_pricecard c ON c.id = p.card_id LEFT JOIN tenants_plan l ON l.id = c.plan_id
-    WHERE p.valid_from <= now()
+    WHERE p.valid_from <= now() AND NOT EXISTS (SELECT FROM billing_pricewithdrawal w WHERE w.version_id = p.id)
     ORDER BY p.card_id, p.model, p.valid_from DESC, p.version DESC
 """
 BY_ID = "SELECT id, model, currency, prices FROM billing_price WHERE id = %s"

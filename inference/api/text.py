@@ -11,6 +11,7 @@ import rhai_py
 from billing.domain.price_book import PricesDown
 from billing.domain.prices import NoPrice
 from billing.domain.pricing import PriceVersion, most_micros
+from billing.domain.units import COMPLETION, ENGINE, PROMPT
 from gdpr.ids import uuid7
 from hive_agent.protocol import Endpoint
 from inference.api import errors, once
@@ -148,7 +149,7 @@ async def _run_task(
         session=session,
         estimated_minutes=_estimated_minutes(exchange),
         price=price,
-        hold_micros=_most_micros(request, body, model, price) if funding.is_limited else 0,
+        hold_micros=_most_micros(queen, request, body, model, price) if funding.is_limited else 0,
         priority=priority,
         wait_for_model_s=_wait_for_model_s(exchange, queen.env.task_timeout_s),
     )
@@ -288,14 +289,22 @@ async def _funding(queen: Queen, caller: Caller) -> Funding:
     return funding
 
 
-def _most_micros(request: TextRequest, body: bytes, model: OfferedModel, price: PriceVersion) -> int:
-    """No token is shorter than a byte. An answer that the client does not limit may fill the model's context."""
+def _most_micros(
+    queen: Queen, request: TextRequest, body: bytes, model: OfferedModel, price: PriceVersion
+) -> int:
+    """No token is shorter than a byte. An answer that the client does not limit may fill the model's context, and no
+    engine is at a task for longer than tasks may take."""
     prompt = len(body) + TEMPLATE_TOKENS
     answer = request.token_limit or model.context_tokens or DEFAULT_ANSWER_TOKENS
     if model.context_tokens:
         prompt = min(prompt, model.context_tokens * request.prompts)
         answer = min(answer, model.context_tokens)
-    return most_micros(price, prompt, answer * request.answers)
+    most = {
+        PROMPT: prompt,
+        COMPLETION: answer * request.answers,
+        ENGINE: queen.env.task_timeout_s * 1000,
+    }
+    return most_micros(price, most)
 
 
 def _answer_tokens(request: TextRequest, model: OfferedModel) -> int:

@@ -12,8 +12,10 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.utils.timezone import now
 
-from billing.domain.prices import ANY_MODEL, NoPrice, PriceRefused, require_price, set_price
-from billing.models import Price
+from billing.domain.prices import NoPrice, require_price, set_price, versions_in_force
+from billing.domain.pricing import ANY_MODEL
+from billing.domain.units import PriceRefused
+from billing.models import Price, PriceCard
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
 from hive_agent import protocol
@@ -111,9 +113,19 @@ def model_named(name: str) -> Model:
 def prices_in_force(models: Sequence[Model]) -> dict[str, Price]:
     """By the model's name, as everyone without a card of their own pays. One query."""
     names = [model.name for model in models]
-    found = Price.objects.filter(card__plan=None, model__in=[*names, ANY_MODEL], valid_from__lte=now())
-    newest = {price.model: price for price in found.order_by("valid_from", "version")}
+    found = versions_in_force().filter(card__plan=None, model__in=[*names, ANY_MODEL])
+    newest = {price.model: price for price in found.distinct("card", "model")}
     return {name: price for name in names if (price := newest.get(name) or newest.get(ANY_MODEL))}
+
+
+def published_capabilities(card: PriceCard, model_name: str) -> set[str]:
+    """For `billing.domain.prices.who_publishes`."""
+    models = Model.objects.filter(removed_at=None)
+    if model_name == ANY_MODEL:
+        models = models.exclude(name__in=Price.objects.filter(card=card).values("model"))
+    else:
+        models = models.filter(name=model_name)
+    return set(models.values_list("capability", flat=True))
 
 
 def _resolved(new: NewModel) -> NewModel:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from billing.domain.pricing import PROMPT, PriceVersion, amount_micros
+from billing.domain.pricing import PriceVersion, amount_micros
+from billing.domain.units import PROMPT
 from hive_agent.protocol import Endpoint, Outcome
 from inference.domain.envelope import Envelope
 from inference.domain.worker import WorkerView

@@ -18,7 +18,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from billing.domain.prices import PriceRefused
+from billing.domain.units import PriceRefused
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
 from inference.rest.authentication import AddressNotAllowed

@@ -28,6 +28,7 @@ from rbee_cli.commands import (
     model,
     plan,
     policy,
+    price,
     project,
     status,
     task,
@@ -72,6 +73,7 @@ app.add_typer(hive.app, name="hive")
 app.add_typer(key.app, name="key")
 app.add_typer(limit.app, name="limit")
 app.add_typer(policy.app, name="policy")
+app.add_typer(price.app, name="price")
 app.add_typer(task.app, name="task")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(webhook.app, name="webhook")

@@ -77,16 +77,25 @@ for _tag, _pattern, _first in (
         re.compile(f"(?:{_pattern})$"),
         [*_first.replace("\0", ""), *([""] if "\0" in _first else [])],
     )
+
+
+class _TextLoader(yaml.SafeLoader):
+    yaml_implicit_resolvers = {
+        first: [rule for rule in rules if rule[0].rpartition(":")[2] in ("bool", "null")]
+        for first, rules in _Loader.yaml_implicit_resolvers.items()
+    }
+
+
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{tag}" for tag in ("bool", "null", "int", "float", "str", "map", "seq")}
 
 
-def read_document(text: str) -> Document:
-    """Raises DocumentInvalid."""
+def read_document(text: str, *, numbers_as_text: bool = False) -> Document:
+    """`numbers_as_text`: as they are written, so that money is never a float. Raises DocumentInvalid."""
     if len(text) > MAX_BYTES:
         raise DocumentInvalid(Problem(f"it is larger than {MAX_BYTES >> 10} KiB", 1, 1))
     loader = None
     try:
-        loader = _Loader(text)
+        loader = _TextLoader(text) if numbers_as_text else _Loader(text)
         node = loader.get_single_node()
         if node is None:
             raise DocumentInvalid(Problem("it is empty", 1, 1))
@@ -105,7 +114,7 @@ def read_document(text: str) -> Document:
 
 
 def _value(
-    loader: _Loader, node: yaml.Node, path: Path, places: dict[Path, tuple[int, int]], seen: set[int]
+    loader: yaml.SafeLoader, node: yaml.Node, path: Path, places: dict[Path, tuple[int, int]], seen: set[int]
 ) -> Any:
     if id(node) in seen:
         raise _refused(node, "write it out: anchors are not read here")
@@ -136,7 +145,7 @@ def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]
         yield key, item
 
 
-def _scalar(loader: _Loader, node: yaml.Node) -> str | int | float | bool | None:
+def _scalar(loader: yaml.SafeLoader, node: yaml.Node) -> str | int | float | bool | None:
     try:
         value = loader.construct_object(node)
     except ValueError:

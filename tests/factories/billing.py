@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, date, datetime
 from typing import Any
 
-from billing.domain.prices import ensure_card, set_price
-from billing.domain.pricing import PriceVersion
+from django.db import connection
+
+from billing.domain.prices import ensure_card, set_price, version_of
 from billing.domain.settlement import Settlement
-from billing.models import Price
-from gdpr.ids import uuid7
+from billing.models import Price, UsageEvent
+from gdpr.ids import month_of, uuid7
+from gdpr.scope import colony_tx
 from tenants.models import Project
 from tests.factories.tenants import TESTER, make_project, unique
 
@@ -24,10 +27,6 @@ def make_price(model: str | None = None, **fields: Any) -> Price:
 def make_card(**fields: Any):  # type: ignore[no-untyped-def]
     """The default one: there is only one card without a plan."""
     return ensure_card(**{"actor": TESTER, **fields})
-
-
-def version_of(price: Price) -> PriceVersion:
-    return PriceVersion(id=price.id.hex, model=price.model, currency=price.currency, prices=price.prices)
 
 
 def make_settlement(project: Project | None = None, price: Price | None = None, **fields: Any) -> Settlement:
@@ -58,3 +57,21 @@ def make_settlement(project: Project | None = None, price: Price | None = None, 
         "signature": b"signature",
     }
     return Settlement(**{**facts, **fields})
+
+
+def make_usage(project: Project, price: Price, day: date, **fields: Any) -> UsageEvent:
+    """A task that was settled then, as the books have it; its partition is made."""
+    at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    task_id = uuid7(int(at.timestamp()) * 10**9)
+    given = {
+        "month": month_of(task_id), "task_id": task_id, "tenant_id": project.tenant_id, "project": project,
+        "price": price, "attempt": 1, "request_id": "", "subject": "", "endpoint": "chat.completions",
+        "model": price.model, "worker": "", "region": "", "outcome": "completed", "usage": {"prompt_tokens": 10},
+        "amount_micros": 0, "currency": price.currency, "decision": {}, "admitted_at": at, "settled_at": at,
+        "receipt": b"", "signature": b"", **fields,
+    }  # fmt: skip
+    event = UsageEvent(**given)
+    with colony_tx("tests"), connection.cursor() as cursor:
+        cursor.execute("SELECT rbee_make_partitions(%s, %s)", [event.month, event.month])
+        event.save()
+    return event

@@ -124,43 +124,6 @@ def update(
     Output(as_json=as_json).result(changed, f"{plan} has changed: {names(body)}")
 
 
-PRICE_EPILOG = """Examples:
-
-  rbee plan price startup                                        what it pays
-  rbee plan price startup --model rbee-mini --input-price 0.10 --output-price 0.40
-  rbee plan price startup --model rbee-mini --free
-"""
-
-
-@app.command(epilog=PRICE_EPILOG)
-def price(
-    plan: Slug,
-    model: Annotated[str, typer.Option(help="Of which model; * is every other one.")] = "*",
-    input_price: Annotated[str, typer.Option(help="Per million tokens read, like 0.20.")] = "",
-    output_price: Annotated[str, typer.Option(help="Per million tokens written, like 0.80.")] = "",
-    currency: Annotated[str, typer.Option(help="Of its first price.", show_default="EUR")] = "",
-    free: Annotated[bool, typer.Option("--free", help="It costs nothing.")] = False,
-    as_json: AsJson = False,
-    queen_url: QueenUrl = None,
-    api_key: ApiKey = None,
-) -> None:
-    """Show or set what a plan pays in place of everybody's price."""
-    from rbee_cli.client import QueenClient
-    from rbee_cli.commands.model import price_text, read_prices
-    from rbee_cli.output import Output
-
-    path = f"/api/v1/plans/{plan}/prices"
-    prices = read_prices(input_price, output_price, free=free)
-    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        if prices is not None or free:
-            body = {"model": model, "prices": prices or {}, "free": free}
-            queen.put(path, body | ({"currency": currency} if currency else {}))
-        rows = queen.rows(path)
-    columns = {"model": "MODEL", "price": "PER MILLION TOKENS (IN / OUT)", "version": "VERSION"}
-    shown = [row | {"price": price_text(row)} for row in rows]
-    Output(as_json=as_json).table(shown, columns, empty=f"{plan} pays what everybody pays")
-
-
 @app.command(epilog="Example:  rbee plan delete startup --yes")
 def delete(
     plan: Slug, yes: Yes = False, as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None

@@ -43,7 +43,8 @@ def test_script_in_the_docs_can_be_kept_and_admits_and_routes(page: str, script:
 
 
 def test_rbee_commands_in_the_docs_run(home: System) -> None:
-    shutil.copytree(ROOT / "platform/docs/examples/policies", home.home, dirs_exist_ok=True)
+    for examples in ("policies", "prices"):
+        shutil.copytree(ROOT / "platform/docs/examples" / examples, home.home, dirs_exist_ok=True)
     replies: dict[str, str] = {
         "FIRST-MACHINE:7833": home.url.removeprefix("http://"),
         "chatcmpl-01936f1e5d3a7c419a552f0d6c1e8b7a": explained_task(home),

@@ -15,6 +15,9 @@ from django.conf import settings as django_settings
 from django.db.models import Model
 from rest_framework.exceptions import NotFound, PermissionDenied
 
+from billing.domain.price_terms import set_terms
+from billing.domain.prices import ensure_card
+from billing.domain.rating import Terms
 from gdpr.scope import TenantManager, colony_tx
 from tenants.api import base, invitations, keys, members, permissions, webhooks
 from tenants.domain import authentication
@@ -25,8 +28,9 @@ from tests.acceptance.tenants.isolation import matrix, routes
 from tests.acceptance.tenants.isolation.callers import Caller, Kind, bearer, make_cast, session
 from tests.acceptance.tenants.isolation.targets import DJANGO, of
 from tests.acceptance.tenants.isolation.world import make_world, unmarked
+from tests.factories.billing import make_price
 from tests.factories.inference import make_hive, make_model
-from tests.factories.tenants import TESTER, make_plan
+from tests.factories.tenants import TESTER, make_plan, unique
 from tests.factories.webhooks import make_operator_endpoint
 from tests.inference.conftest import Api, mode
 
@@ -60,8 +64,14 @@ def the_matrix(operator: Api, monkeypatch: pytest.MonkeyPatch) -> matrix.Matrix:
     with colony_tx("an alert of the operator"):
         alert = Alert.objects.create(tenant=None, kind="policy_error", object_ref="policy:x", message="broke")
     names = {"operator_webhook": str(endpoint.id), "operator_alert": str(alert.id), "operator_policy": version["id"], "hive": make_hive()[0].name,
-             "colony_model": make_model().name, "plan": make_plan().slug}  # fmt: skip
+             "colony_model": make_model().name, "plan": make_plan().slug, **names_of_prices()}  # fmt: skip
     return matrix.Matrix(make_cast(make_world), names)
+
+
+def names_of_prices() -> dict[str, str]:
+    card = ensure_card(unique("card"), plan=make_plan(), actor=TESTER)
+    terms = set_terms(card, Terms(currency=card.currency, discount_bp=1), actor=TESTER)
+    return {"price_card": card.slug, "price": str(make_price(card=card).id), "price_terms": str(terms.id)}
 
 
 def cells_of(the_matrix: matrix.Matrix, prefix: str = "/", *kinds: Kind) -> Iterator[matrix.Cell]:

@@ -5,12 +5,12 @@ from asgiref.sync import sync_to_async
 from django.utils import timezone
 
 from billing.domain.price_book import PriceBook, PricesDown
-from billing.domain.prices import NoPrice, PriceRefused, ensure_card, require_price, set_price
+from billing.domain.prices import NoPrice, PriceRefused, ensure_card, require_price, set_price, version_of
 from billing.models import Price, PriceCard
 from gdpr.models import AuditEntry
 from gdpr.pool import Pool, make_pool
 from gdpr.scope import colony_tx
-from tests.factories.billing import PRICES, make_price, version_of
+from tests.factories.billing import PRICES, make_price
 from tests.factories.tenants import TESTER, make_plan, unique
 
 

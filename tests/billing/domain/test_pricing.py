@@ -24,7 +24,10 @@ def test_amount_is_the_exact_sum_rounded_half_even_once(
     exact = dict(usage)
     if "cached_tokens" in prices:
         exact["prompt_tokens"] = max(0, usage.get("prompt_tokens", 0) - usage.get("cached_tokens", 0))
-    total = sum(Fraction(prices.get(unit, 0) * quantity, 10**6) for unit, quantity in exact.items())
+    total = sum(
+        Fraction(prices.get(unit, 0) * quantity, 3_600_000 if unit == "audio_ms" else 10**6)
+        for unit, quantity in exact.items()
+    )
 
     expected = (Decimal(total.numerator) / Decimal(total.denominator)).to_integral_value(ROUND_HALF_EVEN)
     assert amount_micros(price(**prices), usage, "completed") == int(expected)
@@ -78,6 +81,28 @@ def test_cached_tokens_cost_what_they_cost_or_what_prompt_tokens_cost() -> None:
 
     assert amount_micros(price(prompt_tokens=10**6), usage, "completed") == 1000
     assert amount_micros(price(prompt_tokens=10**6, cached_tokens=10**5), usage, "completed") == 400 + 60
+
+
+def test_images_of_a_size_with_a_price_cost_that_in_place_of_what_any_costs() -> None:
+    usage = {"images": 5, "images_1024x1024": 2, "images_512x512": 1}
+
+    assert amount_micros(price(images=10**12), usage, "completed") == 5 * 10**6
+    assert amount_micros(price(images=10**12, images_1024x1024=3 * 10**12), usage, "completed") == 9 * 10**6
+
+
+def test_task_is_one_request_whatever_a_receipt_says() -> None:
+    assert amount_micros(price(requests=10**12), {"requests": 7}, "completed") == 10**6
+    assert amount_micros(price(requests=10**12), {}, "client_cancelled") == 10**6
+    assert amount_micros(price(requests=10**12), {}, "worker_failed") == 0
+
+
+def test_hours_and_millions_are_added_before_the_sum_is_rounded() -> None:
+    """1.20 for a GPU hour is a third of a micro-unit for a millisecond, which no price for a million of them is."""
+    gpu_hour = price(engine_ms=1_200_000, prompt_tokens=500_000)
+
+    assert amount_micros(gpu_hour, {"engine_ms": 3_600_000}, "completed") == 1_200_000
+    assert amount_micros(gpu_hour, {"engine_ms": 1, "prompt_tokens": 1}, "completed") == 1  # 1/3 + 1/2
+    assert amount_micros(gpu_hour, {"engine_ms": 3_600_000 // 3}, "completed") == 400_000
 
 
 @pytest.mark.parametrize("quantity", [-1, 2**53, 1.5, "1", None])

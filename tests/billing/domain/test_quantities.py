@@ -2,13 +2,14 @@ import time
 
 from asgiref.sync import sync_to_async
 
+from billing.domain.prices import version_of
 from billing.domain.pricing import amount_micros
 from billing.domain.quantities import Wanted, quantities_of, quantities_used, tokens_used_since
 from billing.domain.settlement import settle
 from gdpr.ids import uuid7
 from gdpr.pool import Pool
 from hive_agent.protocol import Outcome
-from tests.factories.billing import make_price, make_settlement, version_of
+from tests.factories.billing import make_price, make_settlement
 from tests.factories.tenants import make_key, make_project
 
 make = sync_to_async(make_settlement)

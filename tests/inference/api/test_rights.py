@@ -126,7 +126,8 @@ def test_price_of_a_plan_is_what_its_tenants_pay(business: Colony, operator: htt
     assert customer.ask(max_tokens=5).status_code == 200  # the model is free for everybody
 
     prices = {"prompt_tokens": 10_000_000, "completion_tokens": 10_000_000}
-    customer.call("put", f"plans/{customer.slug}/prices", {"model": "m", "prices": prices})
+    customer.call("post", "price-cards", {"slug": customer.slug, "plan": customer.slug})
+    customer.call("post", f"price-cards/{customer.slug}/prices", {"model": "m", "prices": prices})
 
     refused = customer.wait_for(429)
     assert error(refused)["code"] == "insufficient_quota"

@@ -105,21 +105,8 @@ def test_move_to_another_plan_and_back_never_meets_a_counter_of_before(operator:
     assert versions == sorted(set(versions))
 
 
-def test_plan_pays_its_own_price_and_keeps_its_card(operator: Api) -> None:
+def test_plan_that_a_price_card_is_for_is_not_deleted(operator: Api) -> None:
     operator.post("plans", {"slug": "cheap"})
-    assert operator.get("plans/cheap/prices").json()["data"] == []
+    assert operator.post("price-cards", {"slug": "cheap-card", "plan": "cheap"}).status_code == 201
 
-    first = operator.put(
-        "plans/cheap/prices", {"model": "m", "prices": {"prompt_tokens": 1, "completion_tokens": 2}}
-    )
-    assert (first.status_code, first.json()["version"], first.json()["currency"]) == (200, 1, "EUR")
-    operator.put("plans/cheap/prices", {"model": "m", "prices": {"prompt_tokens": 3, "completion_tokens": 4}})
-    operator.put("plans/cheap/prices", {"free": True})
-
-    assert [(row["model"], row["prices"], row["is_free"]) for row in operator.get("plans/cheap/prices").json()["data"]] == [
-        ("*", {}, True), ("m", {"prompt_tokens": 3, "completion_tokens": 4}, False),
-    ]  # fmt: skip
-    for body in ({"prices": {}}, {"prices": {"prompt_tokens": -1}}, {"free": True, "currency": "USD"}):
-        assert operator.put("plans/cheap/prices", body).status_code == 400
-    assert operator.put("plans/no-such/prices", {"free": True}).status_code == 404
     assert operator.delete("plans/cheap").json()["error"]["code"] == "state_conflict"

@@ -84,6 +84,7 @@ LIST = (
     of("GET", query="cursor={cursor}&limit=1000", is_blind=True),
 )
 OWN = (of(),)
+PRICE_CARD = (of(slug="{price_card}"),)
 WEBHOOK = (of(webhook="{webhook}"), of(webhook="{operator_webhook}"))
 SOURCE = "fn should_admit(task, customer) { admit() }"
 LIMITS = {"requests_per_minute": 7}
@@ -161,10 +162,6 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "operators": (of(body={"email": "{email}", "password": "a long new password"}),),
     "plans": OWN,
     "plans/{slug}": (of("GET DELETE", slug="{plan}"), of("PATCH PUT", slug="{plan}", body={"name": "x"})),
-    "plans/{slug}/prices": (
-        of("GET", slug="{plan}"),
-        of("PUT", slug="{plan}", body={"model": "x", "prices": {"prompt_tokens": 1, "completion_tokens": 1}}),
-    ),
     "policies": (
         *LIST,
         of("POST", body={"source": SOURCE}),
@@ -188,6 +185,25 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "policies/{version_id}/dry-run": (of(version_id="{policy}", body={"last": 1}),),
     "policies/{version_id}/log": (of(version_id="{policy}"), of(version_id="{operator_policy}")),
     "policies/{version_id}/activate": (of(version_id="{policy}"), of(version_id="{operator_policy}")),
+    "price-cards": (of("GET"), of("POST", body={"slug": "{own_new}", "plan": "{plan}"})),
+    "price-cards/{slug}": PRICE_CARD,
+    "price-cards/{slug}/export": PRICE_CARD,
+    "price-cards/{slug}/import": (of(slug="{price_card}", body={"text": "prices: [{model: x, free: true}]"}),),
+    "price-cards/{slug}/prices": (
+        of("GET", slug="{price_card}"),
+        of("POST", slug="{price_card}", body={"model": "x", "prices": {"prompt_tokens": 1, "completion_tokens": 1}}),
+    ),
+    "price-cards/{slug}/prices/{version}": (of(slug="{price_card}", version="{price}"),),
+    "price-cards/{slug}/terms": (
+        of("GET", slug="{price_card}"),
+        of("POST", slug="{price_card}", body={"terms": {"discount": "1%"}}),
+    ),
+    "price-cards/{slug}/terms/{version}": (of(slug="{price_card}", version="{price_terms}"),),
+    "prices": (of("GET"), of("GET", query="tenant={tenant}")),
+    "prices/what-if": (
+        of(body={"text": "prices: [{model: x, free: true}]", "month": "2026-10"}),
+        of(body={"text": "prices: [{model: x, free: true}]", "month": "2026-10", "tenant": "{tenant}"}),
+    ),
     "projects": (
         *LIST,
         of("GET", query="include_archived=true"),
@@ -214,6 +230,10 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of("PATCH", slug="{tenant}", body={"region": "eu"}),
         of("DELETE", slug="{tenant}", body={"confirm": "{tenant}"}),
         of("DELETE", slug="{own_tenant}", body={"confirm": "{tenant}"}),
+    ),
+    "tenants/{slug}/discounts": (
+        of("GET", slug="{tenant}"),
+        of("POST", slug="{tenant}", body={"discount": "1%", "reason": "x"}),
     ),
     "tenants/{slug}/impersonations": (of(slug="{tenant}", body={"reason": "x"}),),
     "tenants/{slug}/restore": (of(slug="{tenant}"),),

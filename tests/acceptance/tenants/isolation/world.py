@@ -29,6 +29,7 @@ from billing.models import (
     LedgerTransfer,
     Payment,
     Price,
+    TenantDiscount,
     UsageEvent,
 )
 from gdpr.ids import month_of, uuid7
@@ -88,6 +89,7 @@ TOO_SMALL: Final = {
     "KeptAnswer": {"status"},
     "Payment": {"currency"},
     "PolicyVersion": {"number", "origin"},
+    "TenantDiscount": {"discount_bp"},
     "UsageEvent": {"attempt", "currency"},
     "WebhookDelivery": {"attempt", "fence"},
     "WebhookEndpoint": {"events", "max_in_flight", "disabled_reason"},
@@ -335,6 +337,7 @@ def _books(world: World) -> dict[str, str]:
         tenant=tenant, method="bank", status="succeeded", amount_micros=number(53), tax_micros=number(50),
         refunded_micros=number(50), currency="EUR", reference=f"{mark}-reference", note=f"{mark} note",
     )  # fmt: skip
+    TenantDiscount(tenant=tenant, discount_bp=1, reason=f"{mark} reason", valid_from=month).save()
     AttemptFence.objects.create(task_id=task_id, tenant=tenant, lowest_valid_attempt=2)
     BudgetSlice.objects.create(
         tenant=tenant, currency="EUR", epoch=mark, granted_micros=number(53), returned_micros=number(51),
