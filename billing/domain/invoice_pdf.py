@@ -35,6 +35,7 @@ UNKNOWN: Final = "\N{WHITE SQUARE}"  # for what no font here has
 
 GREY = colors.HexColor("#666666")
 MARGIN = 18 * mm
+PADDING = 6  # of reportlab's frame
 BODY = ParagraphStyle("body", fontName=REGULAR, fontSize=9, leading=12, splitLongWords=1)
 SMALL = ParagraphStyle("small", BODY, fontSize=8, leading=10.5)
 RIGHT = ParagraphStyle("right", SMALL, alignment=TA_RIGHT)
@@ -45,9 +46,10 @@ COLUMNS = (9 * mm, 83 * mm, 26 * mm, 33 * mm, 23 * mm)
 def pdf_of(invoice: Invoice, lines: Sequence[InvoiceLine]) -> bytes:
     _register_fonts()
     text, target = text_of(invoice, lines), BytesIO()
+    sides = {f"{side}Margin": MARGIN - PADDING for side in ("left", "right", "top", "bottom")}
     document = SimpleDocTemplate(
-        target, pagesize=A4, leftMargin=MARGIN, rightMargin=MARGIN, topMargin=MARGIN, bottomMargin=MARGIN,
-        title=f"{text.title} {invoice.number}".strip(), author=invoice.seller["legal_name"], invariant=1,
+        target, pagesize=A4, **sides, title=f"{text.title} {invoice.number}".strip(),
+        author=invoice.seller["legal_name"], invariant=1,
     )  # fmt: skip
     document.build(_story(text), canvasmaker=_canvas_of(text.footer))
     return target.getvalue()
