@@ -12,7 +12,7 @@ from django.db.models import Sum
 from billing.domain import ledger
 from billing.domain.accounts import lock_account
 from billing.domain.invoice_funds import apply_funds
-from billing.domain.invoices import charge
+from billing.domain.invoices import charge, subscription_micros
 from billing.domain.issuing import Draft, InvoiceRefused, NewLine, issue, plain_line
 from billing.domain.ledger import InsufficientBalance
 from billing.domain.money import micros_per_minor, minor_text, share, without_tax
@@ -59,8 +59,11 @@ def void_invoice(invoice: Invoice, *, reason: str, actor: Actor) -> Invoice:
         own = ledger.tenant_account(invoice.tenant_id)
         tax_micros = invoice.tax_minor * micros_per_minor(invoice.currency)
         # The tasks stay booked: they are what is invoiced anew.
+        subscription = subscription_micros(InvoiceLine.objects.filter(invoice=invoice))
+        rating = invoice.rating_micros - subscription
         taken_back = [
-            charge(TransferKind.RATING, own, ledger.REVENUE_RATING, -invoice.rating_micros),
+            charge(TransferKind.SUBSCRIPTION, own, ledger.REVENUE_SUBSCRIPTION, -subscription),
+            charge(TransferKind.RATING, own, ledger.REVENUE_RATING, -rating),
             charge(TransferKind.ROUNDING, own, ledger.ROUNDING, -invoice.rounding_micros),
             charge(TransferKind.TAX, own, ledger.tax_account(invoice.tax_country or "XX"), -tax_micros),
         ]

@@ -31,20 +31,21 @@ def mail_invoices() -> int:
     if not settings.RBEE.smtp_url:
         return 0
     sent = 0
-    while (was_sent := _mail_one()) is not None:
-        sent += was_sent
+    while _mail_one():
+        sent += 1
     return sent
 
 
-def _mail_one() -> bool | None:
-    """None: there is none to mail."""
+def _mail_one() -> bool:
+    """Whether there may be more. After one that could not be sent it is the next run's turn: a server that is away would be
+    waited for by each."""
     with colony_tx("mail an invoice"):
         due = Invoice.objects.filter(mailed_at=None, mail_after__lte=timezone.now()).order_by(
             "issued_at", "id"
         )
         invoice = due.select_for_update(skip_locked=True, of=("self",)).first()
         if invoice is None:
-            return None
+            return False
         to = _addresses(invoice)
         try:
             if to:

@@ -47,6 +47,7 @@ from tenants.domain.alerts import raise_alert
 from tenants.domain.tenancy import OPERATOR_TENANTS
 from tenants.models import Project, Tenant
 
+SUBSCRIPTION = "subscription"
 UNITS = {
     "prompt_tokens": "input tokens", "cached_tokens": "cached input tokens", "completion_tokens": "output tokens",
     "audio_ms": "milliseconds of audio", "video_ms": "milliseconds of video", "engine_ms": "milliseconds of GPU",
@@ -185,8 +186,10 @@ def _issue(
     seller = require_seller()
     own, tax = ledger.tenant_account(account.tenant_id), draft.tax
     tax_micros = draft.taxes_minor * micros_per_minor(currency)
+    subscription = subscription_micros(draft.lines) if draft.rating_micros else 0  # it may be forgiven
     charges = {
-        TransferKind.RATING: (ledger.REVENUE_RATING, draft.rating_micros),
+        TransferKind.SUBSCRIPTION: (ledger.REVENUE_SUBSCRIPTION, subscription),
+        TransferKind.RATING: (ledger.REVENUE_RATING, draft.rating_micros - subscription),
         TransferKind.ROUNDING: (ledger.ROUNDING, draft.rounding_micros),
         TransferKind.TAX: (ledger.tax_account(tax.country or "XX"), tax_micros),
     }
@@ -203,6 +206,11 @@ def _issue(
     apply_funds(account, currency, actor=actor)
     invoice.refresh_from_db()
     return invoice
+
+
+def subscription_micros(lines: Iterable[NewLine | InvoiceLine]) -> int:
+    """Of what is booked beside the tasks."""
+    return micros_of_picos(int(sum(line.amount_picos for line in lines if line.kind == SUBSCRIPTION)))
 
 
 def charge(

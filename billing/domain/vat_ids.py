@@ -23,7 +23,7 @@ from gdpr.scope import colony_tx, tenant_tx
 CHECK: Final = "billing.check_vat_ids"  # the chore
 VIES: Final = "https://ec.europa.eu/taxation_customs/vies/rest-api/check-vat-number"
 PREFIXES: Final = {"GR": "EL"}  # where it is not the country's code
-CHECKED_AT_ONCE: Final = 100
+CHECKED_AT_ONCE: Final = 20
 
 Ask = Callable[..., Coroutine[Any, Any, Fetched]]
 
@@ -69,10 +69,17 @@ def check_vat_ids(ask: Ask = fetch) -> int:
             .order_by("tenant_id")
             .values_list("tenant_id", "vat_id")[:CHECKED_AT_ONCE]
         )
-    return sum(_check(tenant_id, vat_id, ask) for tenant_id, vat_id in waiting)
+    answered = 0
+    try:
+        for tenant_id, vat_id in waiting:
+            answered += _check(tenant_id, vat_id, ask)
+    except FetchFailed as failed:
+        logger.warning("VIES does not answer (%s): it is asked again later", failed)
+    return answered
 
 
 def _check(tenant_id: UUID, vat_id: str, ask: Ask) -> bool:
+    """Raises FetchFailed: who comes next would wait as long."""
     found = _in_register(vat_id, ask)
     if found is None:
         return False
@@ -98,7 +105,7 @@ def _in_register(vat_id: str, ask: Ask) -> bool | None:
             ask("POST", VIES, headers={"content-type": "application/json"}, content=body, bounds=Bounds())
         )
         return msgspec.json.decode(answer.body, type=_Answer).valid if answer.status == 200 else None
-    except (FetchFailed, UrlRefused, msgspec.MsgspecError) as error:
+    except (UrlRefused, msgspec.MsgspecError) as error:
         logger.warning(
             "VIES did not say whether a VAT id is valid (%s): asked again later", type(error).__name__
         )

@@ -35,7 +35,7 @@ from tests.factories.billing import last_month, make_price, make_seller, make_se
 from tests.factories.tenants import TESTER, make_project, make_tenant
 from tests.system import ROOT
 
-KILLS = scaled(2_000, least=60)
+KILLS = scaled(1_000, least=60)
 TASKS = scaled(100_000, least=1_000)
 BATCH = 25
 MONTHS = [(last_month() - timedelta(days=1)).replace(day=1), last_month(), invoices.this_month()]
@@ -94,7 +94,7 @@ def test_numbers_have_no_gap_whoever_is_killed(prefix: str, postgres: Postgres) 
     note("invoices: issuers killed", KILLS)
     note("invoices: gaps in their numbers", len(gaps(prefix)))
     assert gaps(prefix) == []
-    assert issued >= KILLS // 4
+    assert issued >= KILLS // 2
     assert {series.rpartition("-")[0] for series in _series(prefix)} == {f"{prefix}-RC", f"{prefix}-CN"}
 
 
@@ -155,17 +155,23 @@ def run(postgres: Postgres, project: Project, tasks: int) -> None:
     is_over = threading.Event()
     with ThreadPoolExecutor(4) as workers:
         closing = [workers.submit(close_for_ever, project.tenant_id, seed, is_over) for seed in range(3)]
-        workers.submit(asyncio.run, arrive(postgres, project, prices, tasks)).result()
+        for part in (tasks // 2, tasks - tasks // 2):
+            workers.submit(asyncio.run, arrive(postgres, project, prices, part)).result()
+            close(project.tenant_id)
         is_over.set()
         for each in closing:
             each.result()
+    close(project.tenant_id)
+
+
+def close(tenant_id: UUID) -> None:
     for month in MONTHS[:2]:
-        invoices.close_period(project.tenant_id, month)
-    invoices.invoice_so_far(project.tenant_id)
+        invoices.close_period(tenant_id, month)
+    invoices.invoice_so_far(tenant_id)
 
 
 async def arrive(postgres: Postgres, project: Project, prices: list[Price], tasks: int) -> None:
-    choice = random.Random(SEED)
+    choice = random.Random(SEED + tasks)
     pool = make_pool(postgres.app_url)
     await pool.open()
     try:
