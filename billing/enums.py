@@ -46,6 +46,29 @@ class PaymentStatus(models.TextChoices):
     DISPUTED = "disputed"
 
 
+class InvoiceKind(models.TextChoices):
+    INVOICE = "invoice"
+    CREDIT_NOTE = "credit_note"
+    RECEIPT = "receipt"  # of what was paid before: the invoice of a top-up
+    STATEMENT = "statement"  # of what a balance was used for; it asks for nothing
+
+
+class InvoiceStatus(models.TextChoices):
+    DRAFT = "draft"  # what would be on it if it were issued at this moment: never kept
+    OPEN = "open"
+    PAID = "paid"  # also what asked for nothing
+    VOID = "void"  # taken back by a credit note; what it covered is invoiced anew
+    UNCOLLECTIBLE = "uncollectible"
+
+
+class TaxCategory(models.TextChoices):
+    STANDARD = "standard"
+    REVERSE_CHARGE = "reverse_charge"
+    OUTSIDE = "outside"  # of the EU's VAT
+    EXEMPT = "exempt"
+    NONE = "none"  # on a statement: the tax was in the payments
+
+
 class SliceState(models.TextChoices):
     """Of a budget slice: see `billing.domain.slices`."""
 

@@ -3,7 +3,17 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from billing.enums import AccountState, BillingMode, PaymentMethod, PaymentStatus, SliceState, TransferKind
+from billing.enums import (
+    AccountState,
+    BillingMode,
+    InvoiceKind,
+    InvoiceStatus,
+    PaymentMethod,
+    PaymentStatus,
+    SliceState,
+    TaxCategory,
+    TransferKind,
+)
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 from gdpr.scope import TenantManager
@@ -233,6 +243,8 @@ class BillingAccount(models.Model):
     country = models.CharField(max_length=2, blank=True)  # ISO 3166-1
     vat_id = models.CharField(max_length=20, blank=True)
     vat_checked_at = models.DateTimeField(null=True)
+    vat_is_valid = models.BooleanField(null=True)  # what VIES said then; null: nobody asked it
+    invoice_threshold_micros = models.BigIntegerField(null=True)  # an interim invoice from so much on
     email = models.EmailField(blank=True)  # where invoices go; empty: to the owner
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -240,7 +252,7 @@ class BillingAccount(models.Model):
 
     class Privacy:
         none = ("mode", "state", "state_since", "currency", "credit_limit_micros", "country", "vat_checked_at",
-                "created_at")  # fmt: skip
+                "vat_is_valid", "invoice_threshold_micros", "created_at")  # fmt: skip
         pseudonym = ("tenant",)
         personal = ("legal_name", "address", "vat_id", "email")
 
@@ -327,6 +339,162 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.reference}"
+
+
+class Seller(models.Model):
+    """Whom invoices come from: the operator, in its one row. `billing.domain.sellers` says what may not be missing."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    legal_name = models.CharField(max_length=200, blank=True)
+    address = models.TextField(max_length=500, blank=True)
+    country = models.CharField(max_length=2, blank=True)  # ISO 3166-1
+    vat_id = models.CharField(max_length=20, blank=True)
+    registration_number = models.CharField(max_length=100, blank=True)  # with its register, as the law has it
+    iban = models.CharField(max_length=34, blank=True)
+    bic = models.CharField(max_length=11, blank=True)
+    email = models.EmailField(blank=True)
+    series_prefix = models.CharField(max_length=10, default="INV")
+    payment_term_days = models.PositiveSmallIntegerField(default=14)
+    tax_rates = models.JSONField(default=dict)  # country to basis points, where it is not what rbee ships
+    charges_oss = models.BooleanField(default=False)  # consumers elsewhere in the EU pay their country's rate
+    exemption = models.CharField(max_length=200, blank=True)  # why no tax is charged, in the words of the law
+    checks_vat_ids = models.BooleanField(default=False)  # asks VIES
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(id=1), name="billing_seller_one")]
+
+    class Privacy:
+        none = ("id", "country", "series_prefix", "payment_term_days", "tax_rates", "charges_oss", "exemption",
+                "checks_vat_ids")  # fmt: skip
+        personal = ("legal_name", "address", "vat_id", "registration_number", "iban", "bic", "email")
+
+    def __str__(self) -> str:
+        return self.legal_name
+
+
+class NumberSeries(models.Model):
+    """The last number that was given. Its row is locked until the invoice of that number is there, so none is left out."""
+
+    name = models.CharField(max_length=40, primary_key=True)
+    last_number = models.PositiveIntegerField(default=0)
+
+    class Privacy:
+        none = ("name", "last_number")
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.last_number}"
+
+
+class Invoice(models.Model):
+    """What was issued. A trigger refuses to change it, but for how it is paid and sent, and to delete it: it is kept for
+    ten years, whatever becomes of its tenant. Seller and buyer stand in it as they were."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_constraint=False)
+    kind = models.CharField(max_length=12, choices=InvoiceKind)
+    status = models.CharField(max_length=13, choices=InvoiceStatus)
+    series = models.CharField(max_length=40)
+    sequence = models.PositiveIntegerField()
+    number = models.CharField(max_length=50, unique=True)
+    currency = models.CharField(max_length=3)
+    first_day = models.DateField(null=True)  # of the period; none for receipts and credit notes
+    next_day = models.DateField(null=True)  # the day after it
+    is_final = models.BooleanField(default=False)  # closes its period
+    seller = models.JSONField()
+    buyer = models.JSONField()
+    net_minor = models.BigIntegerField()  # negative on a credit note
+    tax_minor = models.BigIntegerField()
+    gross_minor = models.BigIntegerField()
+    asked_micros = models.BigIntegerField()  # of the tenant's balance
+    rating_micros = models.BigIntegerField(
+        default=0
+    )  # what was booked beside the tasks, to undo it when void
+    rounding_micros = models.BigIntegerField(default=0)
+    tax_category = models.CharField(max_length=14, choices=TaxCategory)
+    tax_rate_bp = models.PositiveIntegerField()  # 2100 is 21 percent
+    tax_country = models.CharField(max_length=2, blank=True)  # to whom it is owed
+    tax_note = models.TextField(blank=True)
+    covers = models.JSONField(default=list)  # of each month: tasks, and what was booked for them
+    credits = models.ForeignKey("self", on_delete=models.DO_NOTHING, null=True, db_constraint=False)
+    payment = models.ForeignKey(Payment, on_delete=models.DO_NOTHING, null=True, db_constraint=False)
+    reason = models.CharField(max_length=200, blank=True)
+    issued_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True)
+    credited_minor = models.BigIntegerField(default=0)  # by credit notes, not below zero
+    paid_micros = models.BigIntegerField(default=0)
+    paid_at = models.DateTimeField(null=True)
+    mailed_at = models.DateTimeField(null=True)
+    mail_after = models.DateTimeField(default=timezone.now)
+
+    objects = TenantManager["Invoice"]()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["series", "sequence"], name="billing_invoice_sequence"),
+            models.UniqueConstraint(
+                fields=["tenant", "currency", "first_day"],
+                condition=models.Q(is_final=True) & ~models.Q(status=InvoiceStatus.VOID),
+                name="billing_invoice_period",
+            ),
+            models.UniqueConstraint(
+                fields=["payment"],
+                condition=models.Q(kind=InvoiceKind.RECEIPT),
+                name="billing_invoice_receipt",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(gross_minor=models.F("net_minor") + models.F("tax_minor")),
+                name="billing_invoice_gross",
+            ),
+        ]
+
+    class Privacy:
+        none = ("kind", "status", "series", "sequence", "currency", "first_day", "next_day", "is_final", "net_minor",
+                "tax_minor", "gross_minor", "asked_micros", "rating_micros", "rounding_micros", "tax_category",
+                "tax_rate_bp", "tax_country", "tax_note", "covers", "issued_at", "due_at", "credited_minor",
+                "paid_micros", "paid_at", "mailed_at", "mail_after")  # fmt: skip
+        pseudonym = ("id", "tenant", "number", "credits", "payment")
+        personal = ("seller", "buyer")
+        content = ("reason",)
+
+    def __str__(self) -> str:
+        return self.number
+
+
+class InvoiceLine(AppendOnly):
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.DO_NOTHING, db_constraint=False)
+    invoice = models.ForeignKey(
+        Invoice, on_delete=models.DO_NOTHING, db_constraint=False, related_name="lines"
+    )
+    position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=20)
+    month = models.DateField(null=True)  # in which it was used
+    project_id = models.UUIDField(null=True)
+    description = models.TextField()
+    model = models.TextField(blank=True)
+    unit = models.TextField(blank=True)
+    quantity = models.BigIntegerField(default=0)
+    price_per_million_micros = models.BigIntegerField(default=0)
+    amount_picos = models.DecimalField(max_digits=38, decimal_places=0)  # 1e-12 of the currency, exact
+    amount_minor = models.BigIntegerField()
+
+    objects = TenantManager["InvoiceLine"]()
+
+    class Meta:
+        ordering = ["position"]
+        constraints = [
+            models.UniqueConstraint(fields=["invoice", "position"], name="billing_invoiceline_position")
+        ]
+
+    class Privacy:
+        none = ("position", "kind", "month", "model", "unit", "quantity", "price_per_million_micros", "amount_picos",
+                "amount_minor")  # fmt: skip
+        pseudonym = ("id", "tenant", "invoice", "project_id")
+        content = ("description",)
+
+    def __str__(self) -> str:
+        return self.description
 
 
 class BudgetSlice(models.Model):

@@ -1,8 +1,17 @@
 from django.urls import URLPattern, path
 
+from billing.api.accounts import Account, Credits, Payments, SellerView
 from billing.api.balance import Balances
-
 from billing.api.discounts import TenantDiscounts
+from billing.api.invoices import (
+    CreditInvoice,
+    InvoicePdf,
+    Invoices,
+    OneInvoice,
+    UpcomingInvoices,
+    VoidInvoice,
+    WriteOffInvoice,
+)
 from billing.api.price_cards import (
     CardPrices,
     CardTerms,
@@ -27,4 +36,15 @@ urlpatterns: list[URLPattern] = [
     path("price-cards/<slug:slug>/terms/<uuid:version>", OneCardTerms.as_view()),
     path("prices/what-if", WhatIf.as_view()),
     path("tenants/<slug:slug>/discounts", TenantDiscounts.as_view()),
+    path("billing/account", Account.as_view()),
+    path("billing/credits", Credits.as_view()),
+    path("billing/payments", Payments.as_view()),
+    path("billing/seller", SellerView.as_view()),
+    path("invoices", Invoices.as_view()),
+    path("invoices/upcoming", UpcomingInvoices.as_view()),
+    path("invoices/<slug:number>", OneInvoice.as_view()),
+    path("invoices/<slug:number>/credit", CreditInvoice.as_view()),
+    path("invoices/<slug:number>/pdf", InvoicePdf.as_view()),
+    path("invoices/<slug:number>/void", VoidInvoice.as_view()),
+    path("invoices/<slug:number>/write-off", WriteOffInvoice.as_view()),
 ]

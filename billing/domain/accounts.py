@@ -19,7 +19,7 @@ from tenants.domain.invalidation import announce_after_commit
 
 # What a tenant says of itself; the rest is the operator's.
 DETAILS: Final = frozenset({"legal_name", "address", "country", "vat_id", "email"})
-TERMS: Final = frozenset({"mode", "currency", "credit_limit_micros"})
+TERMS: Final = frozenset({"mode", "currency", "credit_limit_micros", "invoice_threshold_micros"})
 
 
 class AccountRefused(ValueError):

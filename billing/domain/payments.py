@@ -16,6 +16,7 @@ from billing.models import Payment
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
 from tenants.domain.invalidation import announce_after_commit
+from tenants.domain.outbox import publish
 
 
 class PaymentRefused(ValueError):
@@ -31,6 +32,7 @@ def receive_payment(
     currency: str,
     actor: Actor,
     tax_micros: int = 0,
+    tax_country: str = "",
     note: str = "",
 ) -> tuple[Payment, bool]:
     """The payment, and whether it is booked by this call. Raises PaymentRefused when the reference is that of another
@@ -61,7 +63,7 @@ def receive_payment(
                     amount_micros=amount_micros - known.tax_micros,
                 ),
                 ledger.Transfer(
-                    kind=TransferKind.TAX, debit=source, credit=ledger.tax_account(account.country or "XX"),
+                    kind=TransferKind.TAX, debit=source, credit=ledger.tax_account(tax_country or account.country or "XX"),
                     amount_micros=known.tax_micros,
                 ),
             ],
@@ -71,6 +73,16 @@ def receive_payment(
             actor=actor,
             object_ref=f"payment:{known.id.hex}",
             details={"amount_micros": str(amount_micros), "currency": currency, "method": str(method)},
+        )
+        publish(
+            "payment.received",
+            tenant_id,
+            {
+                "payment": str(known.id),
+                "method": str(method),
+                "currency": currency,
+                "amount_micros": amount_micros,
+            },
         )
         announce_after_commit("billing")
         return known, True

@@ -51,7 +51,9 @@ def most_micros(price: PriceVersion, most: Mapping[str, int]) -> int:
     """What a task that uses at most these quantities may cost, whatever of its prompt is cached. Rounded up."""
     costs = price.prices
     used = {**most, REQUESTS: 1}
-    total = sum(cost * used.get(unit, 0) * (WHOLE // per(unit)) for unit, cost in costs.items() if unit != CACHED)
+    total = sum(
+        cost * used.get(unit, 0) * (WHOLE // per(unit)) for unit, cost in costs.items() if unit != CACHED
+    )
     more = costs.get(CACHED, 0) - costs.get(PROMPT, 0)  # a cached token that costs more than another
     if CACHED in costs and more > 0:
         total += more * used.get(PROMPT, 0) * (WHOLE // per(PROMPT))

@@ -39,6 +39,16 @@ app.conf.update(
     beat_schedule={
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
+        "invoices of the month before": {
+            "task": "billing.close_periods",
+            "schedule": crontab(hour="4", minute="7"),
+        },
+        "invoices before the month is over": {
+            "task": "billing.invoice_thresholds",
+            "schedule": crontab(minute="17"),
+        },
+        "invoices to mail": {"task": "billing.mail_invoices", "schedule": 60.0, "options": {"expires": 60.0}},
+        "VAT ids": {"task": "billing.check_vat_ids", "schedule": crontab(minute="42")},
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
         "invitations": {"task": "tenants.mail_invitations", "schedule": 60.0, "options": {"expires": 60.0}},
         "tenants whose grace is over": {

@@ -62,6 +62,9 @@ class QueenClient:
     def delete(self, path: str, body: dict[str, Any] | None = None) -> Any:
         return self._call("DELETE", path, json=body)
 
+    def download(self, path: str) -> bytes:
+        return self._answer("GET", path).content
+
     @contextmanager
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[httpx.Response]:
         """An answer that has begun. Tokens may be a long time apart."""
@@ -76,12 +79,7 @@ class QueenClient:
             raise self._unreachable(error) from error
 
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
-        try:
-            response = self._http.request(method, path, **arguments)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        if response.is_error:
-            raise self._refused(response)
+        response = self._answer(method, path, **arguments)
         if not response.content:
             return None
         try:
@@ -90,6 +88,15 @@ class QueenClient:
             raise CliError(
                 f"what answers at {self.queen_url} is no queen of rbee: check --queen-url"
             ) from error
+
+    def _answer(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        try:
+            response = self._http.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        if response.is_error:
+            raise self._refused(response)
+        return response
 
     def _unreachable(self, error: httpx.HTTPError) -> CliError:
         if isinstance(error, httpx.ReadTimeout):

@@ -21,6 +21,7 @@ from rbee_cli.commands import (
     billing,
     chat,
     hive,
+    invoice,
     key,
     limit,
     login,
@@ -82,6 +83,8 @@ app.add_typer(member.app, name="member")
 app.add_typer(plan.app, name="plan")
 app.add_typer(user.app, name="user")
 app.add_typer(audit.app, name="audit")
+app.add_typer(billing.app, name="billing")
+app.add_typer(invoice.app, name="invoice")
 app.command(epilog=usage.EPILOG)(usage.usage)
 
 

@@ -14,6 +14,7 @@ import msgspec
 _ID = "01936f1e-5d3a-7c41-9a55-2f0d6c1e8b7a"
 _KEY: Mapping[str, Any] = {"key": _ID, "kid": "3kTMd9qZ01ab", "project": _ID}
 _MEMBER: Mapping[str, Any] = {"member": _ID, "role": "developer"}
+_INVOICE: Mapping[str, Any] = {"invoice": _ID, "number": "INV-2027-000042"}
 _ALERT: Mapping[str, Any] = {"alert": _ID, "kind": "policy_error", "object": f"policy_version:{_ID}"}
 
 EVERY = "*"
@@ -62,6 +63,13 @@ _EVENTS = (
               {"impersonation": _ID, "writes": False, "expires_at": "2027-01-31T00:00:00Z"}),
     EventType("impersonation.ended", "the operator no longer does; when its time is over, nothing tells of it",
               {"impersonation": _ID}),
+    EventType("payment.received", "money came in; `amount_micros` of it, its tax included",
+              {"payment": _ID, "method": "bank", "currency": "EUR", "amount_micros": 121_000_000}),
+    EventType("invoice.issued", "an invoice, credit note, receipt or statement was issued; `due_at` is empty when it asks for"
+              " nothing",
+              {**_INVOICE, "kind": "invoice", "currency": "EUR", "gross_minor": 12_100, "due_at": "2027-01-31T00:00:00Z"}),
+    EventType("invoice.paid", "all that an invoice asked for has come",
+              {**_INVOICE, "currency": "EUR", "gross_minor": 12_100}),
     EventType("alert.opened", "there is something to see to", _ALERT),
     EventType("alert.closed", "an alert was closed", _ALERT),
 )  # fmt: skip

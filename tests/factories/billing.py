@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock_time
+from itertools import count
 from typing import Any
 
 from django.db import connection
 
 from billing.domain.prices import ensure_card, set_price, version_of
+from billing.domain.pricing import amount_micros
+from billing.domain.sellers import change_seller
 from billing.domain.settlement import Settlement
-from billing.models import Price, UsageEvent
+from billing.models import LedgerTransfer, Price, UsageEvent
 from gdpr.ids import month_of, uuid7
-from gdpr.scope import colony_tx
+from gdpr.scope import colony_tx, tenant_tx
 from tenants.models import Project
 from tests.factories.tenants import TESTER, make_project, unique
 
@@ -59,7 +63,21 @@ def make_settlement(project: Project | None = None, price: Price | None = None, 
     return Settlement(**{**facts, **fields})
 
 
-def make_usage(project: Project, price: Price, day: date, **fields: Any) -> UsageEvent:
+def make_seller(**fields: Any):  # type: ignore[no-untyped-def]
+    """Complete: a company in the Netherlands."""
+    shipped = {
+        "legal_name": "GPU Farm B.V.", "address": "Keizersgracht 1\n1015 CC Amsterdam", "country": "NL",
+        "vat_id": "NL123456782B90", "registration_number": "KvK 12345678", "iban": "NL91ABNA0417164300",
+        "bic": "ABNANL2A", "email": "billing@example.org",
+    }  # fmt: skip
+    return change_seller({**shipped, **fields}, actor=TESTER)
+
+
+def last_month() -> date:
+    return (datetime.now(UTC).date().replace(day=1) - timedelta(days=1)).replace(day=1)
+
+
+def make_event(project: Project, price: Price, day: date, **fields: Any) -> UsageEvent:
     """A task that was settled then, as the books have it; its partition is made."""
     at = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     task_id = uuid7(int(at.timestamp()) * 10**9)
@@ -75,3 +93,36 @@ def make_usage(project: Project, price: Price, day: date, **fields: Any) -> Usag
         cursor.execute("SELECT rbee_make_partitions(%s, %s)", [event.month, event.month])
         event.save()
     return event
+
+
+def make_usage(
+    project: Project,
+    price: Price,
+    usage: dict[str, int],
+    *,
+    month: date | None = None,
+    outcome: str = "completed",
+) -> UsageEvent:
+    """A task of that month and what is booked for it, by the test's own transaction."""
+    first = datetime.combine(month or last_month(), clock_time(12), UTC)
+    task_id = uuid7(int(first.timestamp()) * 10**9 + next(_ticks) * 1_000_000)
+    amount = amount_micros(version_of(price), usage, outcome)
+    now = datetime.now(UTC)
+    with tenant_tx(project.tenant_id):
+        event = UsageEvent(
+            month=month_of(task_id), task_id=task_id, tenant_id=project.tenant_id, project=project, price=price, attempt=1,
+            request_id=unique("req"), endpoint="chat.completions", model=price.model, outcome=outcome, usage=usage,
+            amount_micros=amount, currency=price.currency, decision={}, admitted_at=now, settled_at=now,
+        )  # fmt: skip
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT rbee_make_partitions(%s, %s)", [event.month, event.month])
+        event.save()
+        LedgerTransfer(
+            month=event.month, id=task_id, transaction_id=task_id, tenant_id=project.tenant_id, kind="task",
+            debit_account=f"tenant:{project.tenant_id.hex}", credit_account="revenue:usage", amount_micros=amount,
+            currency=price.currency, booked_at=now,
+        ).save()  # fmt: skip
+    return event
+
+
+_ticks = count()

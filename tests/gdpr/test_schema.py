@@ -18,7 +18,13 @@ from rbee_cli.up.postgres import Postgres
 from tenants.models import ApiKey
 from tests.factories.tenants import TESTER, make_key, make_project, make_tenant
 
-APPEND_ONLY = ["gdpr_auditentry", "billing_usageevent", "billing_ledgertransfer", "billing_price"]
+APPEND_ONLY = [
+    "gdpr_auditentry",
+    "billing_usageevent",
+    "billing_ledgertransfer",
+    "billing_price",
+    "billing_invoiceline",
+]
 
 
 def test_append_only_tables_are_those_of_append_only_models() -> None:

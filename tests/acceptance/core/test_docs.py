@@ -1,5 +1,6 @@
 """Every command and script in README and the docs is run as it stands there, placeholders apart."""
 
+import json
 import re
 import shlex
 import shutil
@@ -66,6 +67,10 @@ def test_rbee_commands_in_the_docs_run(home: System) -> None:
             if arguments[:2] in (["key", "create"], ["key", "rotate"]):
                 replies["SECRET"] = done.stdout.strip()
                 replies["KID"] = done.stdout.split("_")[2]
+            if arguments[:2] == ["billing", "pay"]:
+                replies["INV-2027-000042"] = json.loads(home.run("invoice", "list", "--json").stdout)[0][
+                    "number"
+                ]
             if arguments[0] == "chat":  # its model needs a network
                 assert done.returncode in {0, 1}
             else:

@@ -255,6 +255,8 @@ def fresh(table: str, row: dict[str, Any]) -> dict[str, Any]:
         changed |= {"kid": new[-12:], "mac": "\\x" + UUID(new).hex * 2}
     if table == "inference_policyversion":
         changed |= {"number": 99, "status": "draft"}
+    if table == "billing_invoice":
+        changed |= {"number": new, "series": new}
     return row | changed
 
 

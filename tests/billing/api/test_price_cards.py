@@ -10,7 +10,7 @@ from django.utils import timezone
 from gdpr.scope import colony_tx
 from inference.models import Model
 from tenants.models import Plan, Tenant
-from tests.factories.billing import make_usage
+from tests.factories.billing import make_event
 from tests.factories.inference import make_model
 from tests.factories.tenants import make_key, make_project, make_tenant, unique
 from tests.inference.conftest import Api, audit_events
@@ -282,7 +282,7 @@ def used_last_month(operator: Api, card: str) -> tuple[str, str]:
     from billing.models import Price
 
     price = Price.objects.get(model=model)
-    make_usage(
+    make_event(
         make_project(tenant),
         price,
         last_month(),

@@ -11,7 +11,7 @@ from billing.domain.period_usage import used_quantities
 from billing.domain.prices import ensure_card, set_price
 from billing.domain.pricing import billable
 from billing.domain.rating import Terms, rate, total_picos
-from tests.factories.billing import make_price, make_usage
+from tests.factories.billing import make_event, make_price
 from tests.factories.tenants import TESTER, make_plan, make_project, unique
 
 pytestmark = pytest.mark.django_db
@@ -31,11 +31,11 @@ def quantities(project: Any, first: date = OCTOBER, following: date = NOVEMBER) 
 def test_only_charged_tasks_of_the_period_count() -> None:
     project, price = make_project(), make_price()
     for day in (date(2026, 9, 30), OCTOBER, date(2026, 10, 31), NOVEMBER):
-        make_usage(project, price, day, usage={"prompt_tokens": 10})
-    make_usage(project, price, OCTOBER, usage={"prompt_tokens": 100}, outcome="client_cancelled")
+        make_event(project, price, day, usage={"prompt_tokens": 10})
+    make_event(project, price, OCTOBER, usage={"prompt_tokens": 100}, outcome="client_cancelled")
     for outcome in ("worker_failed", "rejected", "timed_out"):
-        make_usage(project, price, OCTOBER, usage={"prompt_tokens": 1000}, outcome=outcome)
-    make_usage(make_project(), price, OCTOBER)
+        make_event(project, price, OCTOBER, usage={"prompt_tokens": 1000}, outcome=outcome)
+    make_event(make_project(), price, OCTOBER)
 
     assert quantities(project) == {"prompt_tokens": 120, "requests": 3}
     assert quantities(project, OCTOBER, date(2026, 10, 15)) == {"prompt_tokens": 110, "requests": 2}
@@ -53,7 +53,7 @@ def test_each_price_version_project_and_currency_is_apart() -> None:
         actor=TESTER,
     )
     for where, price in ((project, cheap), (project, dear), (other, dear), (project, dollars)):
-        make_usage(where, price, OCTOBER)
+        make_event(where, price, OCTOBER)
 
     found = used_quantities(project.tenant_id, "EUR", OCTOBER, NOVEMBER)
     tokens = [(each.project_id, each.price.id) for each in found if each.unit == "prompt_tokens"]
@@ -73,7 +73,7 @@ def test_each_price_version_project_and_currency_is_apart() -> None:
 def test_quantities_are_those_of_each_task_added_up(usages: list[dict[str, int]], priced: set[str]) -> None:
     project, price = make_project(), make_price(prices=dict.fromkeys(priced, 1))
     for usage in usages:
-        make_usage(project, price, OCTOBER, usage=usage)
+        make_event(project, price, OCTOBER, usage=usage)
 
     expected: dict[str, int] = {}
     for usage in usages:
@@ -86,7 +86,7 @@ def test_a_month_is_rated_from_the_books() -> None:
     project = make_project()
     price = make_price(prices={"prompt_tokens": 1_000_000, "completion_tokens": 2_000_000})
     for _ in range(3):
-        make_usage(project, price, OCTOBER, usage={"prompt_tokens": 500_000, "completion_tokens": 250_000})
+        make_event(project, price, OCTOBER, usage={"prompt_tokens": 500_000, "completion_tokens": 250_000})
 
     used = used_quantities(project.tenant_id, "EUR", OCTOBER, NOVEMBER)
 

@@ -26,6 +26,8 @@ from billing.models import (
     Balance,
     BillingAccount,
     BudgetSlice,
+    Invoice,
+    InvoiceLine,
     LedgerTransfer,
     Payment,
     Price,
@@ -84,6 +86,7 @@ TOO_SMALL: Final = {
     "BillingAccount": {"currency", "country", "vat_id"},
     "BudgetSlice": {"currency"},
     "Impersonation": {"requests"},
+    "Invoice": {"currency", "tax_country"},
     "LedgerTransfer": {"kind", "currency"},
     "Policy": {"on_error"},
     "KeptAnswer": {"status"},
@@ -136,6 +139,7 @@ def make_world(*, people: bool = True) -> World:
             **_webhooks(world),
             **_policies(world),
             **_books(world),
+            **_invoices(world),
         }
         alert = Alert.objects.create(
             tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke", count=number(53)
@@ -326,17 +330,6 @@ def _books(world: World) -> dict[str, str]:
         month=month, id=task_id, transaction_id=task_id, tenant=tenant, kind="task", debit_account=f"tenant:{mark}",
         credit_account=f"revenue:{mark}", amount_micros=number(53), currency="EUR", booked_at=timezone.now(),
     ).save()  # fmt: skip
-    Balance.objects.filter(tenant=tenant).update(
-        balance_micros=number(53), reserved_micros=number(53), floor_micros=number(50)
-    )
-    BillingAccount.objects.create(
-        tenant=tenant, mode="postpaid", currency="EUR", credit_limit_micros=number(53), legal_name=f"{mark} B.V.",
-        address=f"{mark} street", country="NL", vat_id=mark[:20], email=f"{mark}.bills@example.org",
-    )  # fmt: skip
-    Payment.objects.create(
-        tenant=tenant, method="bank", status="succeeded", amount_micros=number(53), tax_micros=number(50),
-        refunded_micros=number(50), currency="EUR", reference=f"{mark}-reference", note=f"{mark} note",
-    )  # fmt: skip
     TenantDiscount(tenant=tenant, discount_bp=1, reason=f"{mark} reason", valid_from=month).save()
     AttemptFence.objects.create(task_id=task_id, tenant=tenant, lowest_valid_attempt=2)
     BudgetSlice.objects.create(
@@ -357,6 +350,49 @@ def _books(world: World) -> dict[str, str]:
         "actor": f"user:{mark}", "task": str(task_id), "answer": f"chatcmpl-{task_id.hex}", "request": request, "model": f"{mark}-model",
         "worker": f"{mark}-worker",
     }  # fmt: skip
+
+
+def _invoices(world: World) -> dict[str, str]:
+    mark, tenant, now = world.mark, world.tenant, timezone.now()
+    BillingAccount.objects.create(
+        tenant=tenant, mode="postpaid", currency="EUR", credit_limit_micros=number(53), legal_name=f"{mark} B.V.",
+        address=f"{mark} street 1", vat_id=mark, email=f"{mark}.treasurer@example.org",
+        invoice_threshold_micros=number(53),
+    )  # fmt: skip
+    Balance.objects.filter(tenant=tenant).update(
+        balance_micros=number(53), reserved_micros=number(53), floor_micros=number(31)
+    )
+    payment = Payment.objects.create(
+        tenant=tenant, method="bank", status="succeeded", amount_micros=2**54 + number(53), tax_micros=number(53),
+        refunded_micros=number(53), currency="EUR", reference=f"{mark} payment", note=f"{mark} note", paid_at=now,
+    )  # fmt: skip
+    net, tax = number(40), number(40)
+    made: list[Invoice] = []
+    for kind, status in (("invoice", "open"), ("credit_note", "paid")):
+        made.append(
+            Invoice.objects.create(
+                tenant=tenant, kind=kind, status=status, series=f"{mark}-{kind[:2]}", sequence=number(31),
+                number=f"{mark}-{kind[:2]}-1", currency="EUR", seller=_party(mark), buyer=_party(mark), net_minor=net,
+                tax_minor=tax, gross_minor=net + tax, asked_micros=number(53), rating_micros=number(53),
+                rounding_micros=number(53), tax_category="standard", tax_rate_bp=number(31), tax_note=f"{mark} tax",
+                covers=[{"month": "2000-01-01", "tasks": number(31), "booked_micros": number(53),
+                         "waived_micros": number(53)}],
+                credits=made[0] if made else None, payment=payment, reason=f"{mark} reason", issued_at=now, due_at=now,
+                credited_minor=number(40), paid_micros=number(53),
+            )
+        )  # fmt: skip
+    InvoiceLine(
+        tenant=tenant, invoice=made[0], position=number(31), kind=mark, project_id=world.project.id,
+        description=f"{mark} line", model=f"{mark}-model", unit=f"{mark}-unit", quantity=number(53),
+        price_per_million_micros=number(53), amount_picos=number(53), amount_minor=number(53),
+    ).save()  # fmt: skip
+    invoice, note = made
+    return {"invoice": invoice.number, "credit_note": note.number, "payment_reference": payment.reference}
+
+
+def _party(mark: str) -> dict[str, str]:
+    names = ("legal_name", "address", "country", "vat_id", "registration_number", "iban", "bic", "email")
+    return {name: f"{mark} {name}" for name in names}
 
 
 def _organization(world: World) -> dict[str, str]:
