@@ -264,3 +264,6 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} {self.reference}"
+
+
+from billing import stripe_models as stripe_models  # noqa: E402, PLC0414 -- Django finds models by this module
