@@ -6,7 +6,6 @@ call twice is one. None of these is called inside a transaction of the database.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -183,13 +182,17 @@ def find_charge(*, customer_id: str, key: str, since: datetime) -> Paid | None:
 
 
 def read_payment(intent_id: str) -> Paid:
-    """What came of a payment. Of a Checkout, whose taxes only its session knows, as of `read_session`."""
+    """What came of a payment. Taxes are known to the session of its Checkout, or the invoice of its subscription."""
     intent = _get("payment_intents.retrieve", intent_id)
     kind = (intent.get("metadata") or {}).get("rbee_kind")
-    if kind == "topup" and intent.get("status") == "succeeded":
-        sessions = _get("checkout.sessions.list", {"payment_intent": intent_id, "limit": 1})["data"]
-        if sessions:
-            return _session(sessions[0], intent)
+    if kind == "topup":
+        query = {"payment_intent": intent_id, "limit": 1}
+        found = _get("checkout.sessions.list", query)["data"]
+        return _session(found[0], intent) if found else _paid(intent)
+    if not kind:
+        by = {"type": "payment_intent", "payment_intent": intent_id}
+        found = _get("invoice_payments.list", {"payment": by, "limit": 1})["data"]
+        return read_invoice(_id(found[0]["invoice"])) if found else _paid(intent)
     return _paid(intent)
 
 
@@ -201,15 +204,15 @@ def read_session(session_id: str) -> Paid:
 
 
 def read_invoice(invoice_id: str) -> Paid:
-    """Of a subscription."""
-    invoice = _get("invoices.retrieve", invoice_id)
+    """Of a subscription. Its reference is that of the payment, as of any other."""
+    invoice = _get("invoices.retrieve", invoice_id, {"expand": ["payments"]})
     parent = (invoice.get("parent") or {}).get("subscription_details") or {}
-    taxes = invoice.get("total_taxes") or []
+    payments = (invoice.get("payments") or {}).get("data") or [{}]
     return Paid(
-        reference=invoice["id"],
+        reference=_id((payments[0].get("payment") or {}).get("payment_intent")) or invoice["id"],
         status="succeeded" if invoice.get("status") == "paid" else str(invoice.get("status")),
         amount=invoice.get("amount_paid") or 0,
-        tax=sum(one.get("amount") or 0 for one in taxes),
+        tax=sum(one.get("amount") or 0 for one in invoice.get("total_taxes") or []),
         currency=str(invoice["currency"]).upper(),
         customer_id=_id(invoice.get("customer")),
         metadata=dict(invoice.get("metadata") or {}),
@@ -217,23 +220,13 @@ def read_invoice(invoice_id: str) -> Paid:
     )
 
 
-def refund(*, payment_reference: str, amount: int, metadata: Mapping[str, str], key: str) -> Refunded:
-    of = "charge" if payment_reference.startswith("ch_") else "payment_intent"
-    body = {of: payment_reference, "amount": amount, "metadata": dict(metadata)}
-    return _refunded(_post("refunds.create", body, key))
-
-
-def refund_destination(
-    *, payment_reference: str, amount: int, metadata: Mapping[str, str], key: str
+def refund(
+    *, payment_reference: str, amount: int, is_shared: bool, metadata: Mapping[str, str], key: str
 ) -> Refunded:
-    """Of a payment that was shared: what its seller and the platform got is taken back in the same parts."""
-    body = {
-        "payment_intent": payment_reference,
-        "amount": amount,
-        "metadata": dict(metadata),
-        "reverse_transfer": True,
-        "refund_application_fee": True,
-    }
+    """`is_shared`: what a seller and the platform got of it is taken back in the same parts."""
+    body = {"payment_intent": payment_reference, "amount": amount, "metadata": dict(metadata)}
+    if is_shared:
+        body |= {"reverse_transfer": True, "refund_application_fee": True}
     return _refunded(_post("refunds.create", body, key))
 
 
@@ -498,9 +491,7 @@ def _get(method: str, *arguments: Any) -> dict[str, Any]:
 
 
 def _post(method: str, body: dict[str, Any], key: str, *path: str) -> dict[str, Any]:
-    # Stripe takes 255 characters of a key, and the same one for one body only.
-    digest = hashlib.sha256(msgspec.json.encode([method, path, body], order="deterministic")).hexdigest()
-    return _call(method, *path, body, {"idempotency_key": f"{key[:180]}:{digest[:32]}"})
+    return _call(method, *path, body, {"idempotency_key": key[:255]})
 
 
 def _call(method: str, *arguments: Any) -> dict[str, Any]:

@@ -284,4 +284,9 @@ class Migration(migrations.Migration):
         schema.tenant_reference("billing_reversal", "payment_id", "billing_payment"),
         schema.colony_table("billing_stripeevent"),
         schema.colony_table("billing_stripecursor"),
+        # Usage is told to meters by the minute of its settlement, which is also the order of the rows.
+        migrations.RunSQL(
+            "CREATE INDEX billing_usageevent_settled ON billing_usageevent USING brin (settled_at)",
+            "DROP INDEX billing_usageevent_settled",
+        ),
     ]
