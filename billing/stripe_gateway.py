@@ -516,7 +516,8 @@ def _failures() -> Iterator[None]:
     except (stripe.APIConnectionError, stripe.APIError) as error:
         raise StripeUnavailable("Stripe does not answer; try again.", _retry_after(error)) from None
     except (stripe.AuthenticationError, stripe.PermissionError) as error:
-        raise StripeRefused("Stripe does not take the operator's key.", "stripe_key_refused") from error
+        # The operator mends it; until then nothing that is to be sent is lost.
+        raise StripeUnavailable("Stripe does not take the operator's key.") from error
     except stripe.StripeError as error:
         status = error.http_status or 500
         if status in (409, 429) or status >= 500:

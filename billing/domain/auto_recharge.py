@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from billing.domain.accounts import find_account
 from billing.domain.payments import PaymentRefused
+from billing.domain.sellers import share_of
 from billing.domain.stripe_customers import check_amount
 from billing.domain.stripe_money import to_minor
 from billing.domain.stripe_outbox import STRIPE, ask_later
@@ -100,6 +101,7 @@ def _begin(tenant_id: UUID) -> bool:
             "micros": recharge.amount_micros,
             "currency": currency,
             "number": recharge.number,
+            "share": share_of(customer),  # as it is: the same key is for the same request only
         }
         return ask_later(tenant_id, CHARGE, f"recharge:{tenant_id.hex}:{recharge.number}", body)
 

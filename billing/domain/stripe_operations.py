@@ -12,11 +12,10 @@ from django.utils import timezone
 from billing import stripe_gateway as gateway
 from billing.domain import auto_recharge, reversals
 from billing.domain.accounts import lock_account
-from billing.domain.sellers import share_of
 from billing.domain.stripe_outbox import Operation
 from billing.domain.stripe_payments import book_payment
 from billing.enums import SendState
-from billing.stripe_models import Reversal, StripeCustomer, StripeRequest
+from billing.stripe_models import Reversal, StripeRequest
 from billing.stripe_types import Paid, Refunded, StripeFailure, StripeRefused
 from gdpr.scope import tenant_tx
 from tenants.domain.alerts import raise_alert
@@ -26,18 +25,17 @@ OLDEST: Final = timedelta(days=34)  # of usage that a meter takes, less a day
 
 class Charge:
     def send(self, request: StripeRequest) -> Paid:
-        with tenant_tx(request.tenant_id):
-            customer = StripeCustomer.objects.get(tenant_id=request.tenant_id)
-        body, share = request.body, share_of(customer)
+        body = request.body
         shared: dict[str, Any] = {}
         metadata = {
             "rbee_tenant": request.tenant_id.hex,
             "rbee_kind": "recharge",
             "rbee_number": str(body["number"]),
         }
-        if share is not None:
-            shared = {"destination": share.account_id, "fee_basis_points": share.basis_points}
-            metadata["rbee_shared"] = str(share.basis_points)
+        if body["share"]:
+            destination, basis_points = body["share"]
+            shared = {"destination": destination, "fee_basis_points": basis_points}
+            metadata["rbee_shared"] = str(basis_points)
         return gateway.charge(
             customer_id=body["customer"],
             payment_method_id=body["card"],

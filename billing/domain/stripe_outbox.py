@@ -104,8 +104,8 @@ def _claim() -> tuple[StripeRequest, bool] | None:
 
 
 def _put_off(request: StripeRequest, error: StripeFailure) -> None:
-    delay_s = RETRY_AFTER_S[min(request.attempts, len(RETRY_AFTER_S)) - 1]
-    delay_s = max(delay_s, getattr(error, "retry_after_s", 0)) * (1 + random.random() * 0.2)  # noqa: S311
+    step_s = RETRY_AFTER_S[min(request.attempts, len(RETRY_AFTER_S)) - 1]
+    delay_s = max(step_s, getattr(error, "retry_after_s", 0)) * (1 + random.random() * 0.2)  # noqa: S311
     with colony_tx("put a request to Stripe off"):
         now = timezone.now()
         _ours(request).update(next_at=now + timedelta(seconds=delay_s), error=str(error)[:200])

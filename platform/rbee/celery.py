@@ -39,6 +39,14 @@ app.conf.update(
     beat_schedule={
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
+        "Stripe": {"task": "billing.stripe_work", "schedule": 15.0, "options": {"expires": 15.0}},
+        "Stripe's own list": {"task": "billing.fill_stripe_gaps", "schedule": crontab(minute="17")},
+        "Stripe's meters": {
+            "task": "billing.report_usage_to_stripe",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
+        },
+        "dunning": {"task": "billing.run_dunning", "schedule": 300.0, "options": {"expires": 300.0}},
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
         "invitations": {"task": "tenants.mail_invitations", "schedule": 60.0, "options": {"expires": 60.0}},
         "tenants whose grace is over": {

@@ -62,6 +62,10 @@ _EVENTS = (
               {"impersonation": _ID, "writes": False, "expires_at": "2027-01-31T00:00:00Z"}),
     EventType("impersonation.ended", "the operator no longer does; when its time is over, nothing tells of it",
               {"impersonation": _ID}),
+    EventType("billing.state_changed", "what an account may use changed, by its payments: `active`, `past_due`, `restricted`, `suspended`",
+              {"state": "past_due", "from": "active"}),
+    EventType("billing.recharge_failed", "the saved card was refused; auto-recharge pauses",
+              {"code": "insufficient_funds"}),
     EventType("alert.opened", "there is something to see to", _ALERT),
     EventType("alert.closed", "an alert was closed", _ALERT),
 )  # fmt: skip
