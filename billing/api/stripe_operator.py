@@ -14,9 +14,8 @@ from rest_framework.response import Response
 
 from billing import stripe_gateway as gateway
 from billing.api.stripe import Goes, Of, PageOut, StripeView, require_stripe, url_of
-from billing.domain import meters, sellers, stripe_customers
+from billing.domain import connect, meters, stripe_customers
 from billing.domain.accounts import find_account
-from billing.domain.quantities import UNITS
 from billing.enums import EventState, SendState
 from billing.stripe_models import (
     ConnectedAccount,
@@ -58,7 +57,9 @@ class PlanPriceOut(serializers.Serializer[Any]):
 
 class MeterBody(serializers.Serializer[Any]):
     meter = serializers.RegexField(r"^mtr_[A-Za-z0-9_]{1,90}$", help_text="Stripe's identifier")
-    units = serializers.ListField(child=serializers.ChoiceField(sorted(UNITS)), min_length=1)
+    units = serializers.ListField(
+        child=serializers.RegexField(r"^[a-z][a-z0-9_]{0,63}$"), min_length=1, max_length=20
+    )
 
 
 class MeterOut(serializers.ModelSerializer[StripeMeter]):
@@ -182,7 +183,7 @@ class Seller(StripeView):
         """The platform's share of what is sold for it; null: as set for all."""
         body = self.read_body(SellerBody)
         tenant = self.tenant(body["tenant"])
-        return self.shown(tenant, sellers.set_fee(tenant.id, body["fee_basis_points"], actor=self.actor))
+        return self.shown(tenant, connect.set_fee(tenant.id, body["fee_basis_points"], actor=self.actor))
 
     @staticmethod
     def shown(tenant: Tenant, account: ConnectedAccount | None) -> Response:
@@ -208,7 +209,7 @@ class Onboarding(StripeView):
         with tenant_tx(tenant.id):
             account = find_account(tenant.id)
         return self.page(
-            sellers.open_onboarding(
+            connect.open_onboarding(
                 tenant,
                 email=account.email,
                 country=account.country,
@@ -235,7 +236,7 @@ class Buyer(StripeView):
         with tenant_tx(tenant.id):
             account = find_account(tenant.id)
         customer: StripeCustomer = stripe_customers.ensure_customer(tenant, account, actor=self.actor)
-        sellers.set_seller(customer, seller, actor=self.actor)
+        connect.set_seller(customer, seller, actor=self.actor)
         return Response(
             {"object": "buyer", "tenant": tenant.slug, "seller": seller.slug if seller else ""},
             status.HTTP_200_OK,

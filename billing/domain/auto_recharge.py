@@ -9,8 +9,8 @@ from django.db import connection
 from django.utils import timezone
 
 from billing.domain.accounts import find_account
+from billing.domain.connect import share_of
 from billing.domain.payments import PaymentRefused
-from billing.domain.sellers import share_of
 from billing.domain.stripe_customers import check_amount
 from billing.domain.stripe_money import to_minor
 from billing.domain.stripe_outbox import STRIPE, ask_later

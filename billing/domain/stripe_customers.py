@@ -9,8 +9,8 @@ from django.conf import settings
 
 from billing import stripe_gateway as gateway
 from billing.domain.accounts import find_account
+from billing.domain.connect import share_of
 from billing.domain.payments import PaymentRefused
-from billing.domain.sellers import share_of
 from billing.domain.stripe_money import to_minor
 from billing.domain.stripe_outbox import ask_later
 from billing.models import BillingAccount

@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from billing import stripe_gateway as gateway
 from billing.domain import reversals, subscriptions
+from billing.domain.connect import match_seller
 from billing.domain.payments import PaymentRefused
-from billing.domain.sellers import match_seller
 from billing.domain.stripe_outbox import WORK
 from billing.domain.stripe_payments import book_payment
 from billing.enums import EventState

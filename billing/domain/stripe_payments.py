@@ -6,9 +6,9 @@ from typing import Final
 from uuid import UUID
 
 from billing.domain import auto_recharge, ledger
+from billing.domain.connect import fee_of
 from billing.domain.payments import receive_payment
 from billing.domain.reversals import SHARED_NOTE, SUBSCRIPTION_NOTE
-from billing.domain.sellers import fee_of
 from billing.domain.stripe_money import to_micros
 from billing.domain.stripe_outbox import STRIPE
 from billing.enums import PaymentMethod, TransferKind

@@ -71,5 +71,7 @@ NO_CALL = {"is_set_up", "read_webhook", "event_head"}
 
 def uncovered() -> set[str]:
     functions = inspect.getmembers(gateway, inspect.isfunction)
-    public = {name for name, one in functions if one.__module__ == gateway.__name__ and not name.startswith("_")}
+    public = {
+        name for name, one in functions if one.__module__ == gateway.__name__ and not name.startswith("_")
+    }
     return public - set(CALLS) - NO_CALL
