@@ -43,13 +43,13 @@ class StateOut(serializers.Serializer[Any]):
     list_read_at = serializers.DateTimeField(allow_null=True)
 
 
-class PlanPriceBody(serializers.Serializer[Any]):
+class StripePriceBody(serializers.Serializer[Any]):
     price = serializers.RegexField(
         r"^(price_[A-Za-z0-9_]{1,90})?$", help_text="Stripe's; empty: it is sold no more"
     )
 
 
-class PlanPriceOut(serializers.Serializer[Any]):
+class StripePriceOut(serializers.Serializer[Any]):
     object = serializers.CharField(default="stripe_price")
     plan = serializers.CharField()
     price = serializers.CharField()
@@ -121,13 +121,13 @@ class StripeState(StripeView):
 class PlanPrice(StripeView):
     capabilities = {"GET": Capability.COLONY_READ, "PUT": Capability.COLONY_WRITE}
 
-    @extend_schema(operation_id="get_plan_stripe_price", responses=PlanPriceOut)
+    @extend_schema(operation_id="get_plan_stripe_price", responses=StripePriceOut)
     def get(self, request: Request, slug: str) -> Response:
         return self.shown(self.plan(slug))
 
-    @extend_schema(operation_id="set_plan_stripe_price", request=PlanPriceBody, responses=PlanPriceOut)
+    @extend_schema(operation_id="set_plan_stripe_price", request=StripePriceBody, responses=StripePriceOut)
     def put(self, request: Request, slug: str) -> Response:
-        body = self.read_body(PlanPriceBody)
+        body = self.read_body(StripePriceBody)
         plan = self.plan(slug)
         stripe_customers.set_plan_price(plan, body["price"], actor=self.actor)
         return self.shown(plan)

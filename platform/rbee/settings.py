@@ -95,6 +95,10 @@ SPECTACULAR_SETTINGS = {
         "OrganizationRole": "inference.rest.organization.people.ORGANIZATION_ROLES",
         "ProjectRole": "inference.rest.organization.people.PROJECT_ROLES",
         "VersionStatus": "inference.enums.VersionStatus",
+        "PaymentMethod": "billing.enums.PaymentMethod",
+        "PaymentStatus": "billing.enums.PaymentStatus",
+        "ReversalKind": "billing.enums.ReversalKind",
+        "ReversalState": "billing.enums.ReversalState",
         "WorkerStatus": "hive_agent.protocol.WorkerStatus",
     },
 }

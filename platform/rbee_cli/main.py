@@ -18,6 +18,8 @@ from rbee_cli import __version__
 from rbee_cli.commands import (
     alert,
     audit,
+    billing,
+    billing_stripe,
     chat,
     hive,
     key,
@@ -65,6 +67,8 @@ app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=login.EPILOG)(login.login)
 app.command(epilog=chat.EPILOG)(chat.chat)
 app.add_typer(alert.app, name="alert")
+billing_stripe.add_to(billing.app)
+app.add_typer(billing.app, name="billing")
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")
 app.add_typer(key.app, name="key")

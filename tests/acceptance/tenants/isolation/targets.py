@@ -82,6 +82,7 @@ LIST = (
     of("GET", query="cursor={cursor}&limit=1000", is_blind=True),
 )
 OWN = (of(),)
+OWN_AND_OTHERS = (of("GET"), of("GET", query="tenant={tenant}"))
 WEBHOOK = (of(webhook="{webhook}"), of(webhook="{operator_webhook}"))
 SOURCE = "fn should_admit(task, customer) { admit() }"
 LIMITS = {"requests_per_minute": 7}
@@ -95,6 +96,40 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "account/memberships/{slug}": (of(slug="{tenant}"),),
     "alerts": (*LIST, of("GET", query="state=all")),
     "alerts/{alert}/close": (of(alert="{alert}"), of(alert="{operator_alert}")),
+    "billing/auto-recharge": (
+        *OWN_AND_OTHERS,
+        of("PUT", body={"on": False, "tenant": "{tenant}"}),
+    ),
+    "billing/buyer": (
+        of(body={"tenant": "{tenant}", "seller": ""}),
+        of(body={"tenant": "{own_tenant}", "seller": "{tenant}"}),
+    ),
+    "billing/cards": LIST[:2],
+    "billing/checkout": (
+        of(body={"amount_micros": 25_000_000}),
+        of(body={"amount_micros": 25_000_000, "tenant": "{tenant}"}),
+    ),
+    "billing/disputes/{reversal}/close": (of(reversal="{reversal}"),),
+    "billing/payments": LIST,
+    "billing/payments/{payment}": (of(payment="{payment}"),),
+    "billing/payments/{payment}/refunds": (of(payment="{payment}"),),
+    "billing/portal": (of(body={}), of(body={"tenant": "{tenant}"})),
+    "billing/seller": (
+        *OWN_AND_OTHERS,
+        of("PUT", body={"fee_basis_points": 100, "tenant": "{tenant}"}),
+    ),
+    "billing/seller/onboarding": (of(body={}), of(body={"tenant": "{tenant}"})),
+    "billing/stripe": OWN,
+    "billing/stripe/meters": OWN,
+    "billing/stripe/meters/{name}": (of(name="{colony_model}"),),
+    "billing/stripe/plans/{slug}": (of(slug="{plan}"), of("PUT", slug="{plan}", body={"price": "price_1"})),
+    "billing/subscription": (
+        *LIST[:2],
+        of("POST", body={"plan": "free"}),
+        of("POST", body={"plan": "free", "tenant": "{tenant}"}),
+        of("DELETE"),
+        of("DELETE", query="tenant={tenant}"),
+    ),
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),
@@ -301,6 +336,7 @@ PAGES: Final[Mapping[str, Sequence[Target]]] = {
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     **{f"/api/v1/{path}": found for path, found in MANAGEMENT.items()},
     **HIVES,
+    "/stripe/webhook": OWN,
     **{
         f"/_allauth/{client}/v1/{path}": found
         for client in ("app", "browser")

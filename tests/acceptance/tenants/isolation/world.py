@@ -21,7 +21,15 @@ from django.apps import apps
 from django.db import models
 from django.utils import timezone
 
-from billing.models import AttemptFence, LedgerTransfer, Price, UsageEvent
+from billing.models import AttemptFence, LedgerTransfer, Payment, Price, UsageEvent
+from billing.stripe_models import (
+    AutoRecharge,
+    ConnectedAccount,
+    Reversal,
+    StripeCustomer,
+    StripeRequest,
+    StripeSubscription,
+)
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
@@ -62,6 +70,9 @@ TOO_SMALL: Final = {
     "AuditEntry": {"schema_version", "seq"},
     "Impersonation": {"requests"},
     "LedgerTransfer": {"kind", "currency"},
+    "Payment": {"currency"},
+    "Reversal": {"currency"},
+    "StripeRequest": {"operation"},
     "Policy": {"on_error"},
     "KeptAnswer": {"status"},
     "PolicyVersion": {"number", "origin"},
@@ -111,6 +122,7 @@ def make_world(*, people: bool = True) -> World:
             **_webhooks(world),
             **_policies(world),
             **_books(world),
+            **_stripe(world),
         }
         alert = Alert.objects.create(
             tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke", count=number(53)
@@ -314,6 +326,31 @@ def _books(world: World) -> dict[str, str]:
         "task": str(task_id), "answer": f"chatcmpl-{task_id.hex}", "request": request, "model": f"{mark}-model",
         "worker": f"{mark}-worker",
     }  # fmt: skip
+
+
+def _stripe(world: World) -> dict[str, str]:
+    """Of payments: at Stripe, and what is kept of them here."""
+    mark, tenant = world.mark, world.tenant
+    payment = Payment.objects.filter(tenant=tenant).first() or Payment.objects.create(
+        tenant=tenant, method="stripe", status="succeeded", amount_micros=number(53), tax_micros=number(31),
+        refunded_micros=number(31), currency="EUR", reference=f"pi_{mark}", note=mark,
+    )  # fmt: skip
+    StripeCustomer.objects.create(tenant=tenant, customer_id=f"cus_{mark}", payment_method_id=f"pm_{mark}")
+    ConnectedAccount.objects.create(tenant=tenant, account_id=f"acct_{mark}", fee_basis_points=number(31))
+    StripeSubscription.objects.create(subscription_id=f"sub_{mark}", tenant=tenant, status=mark)
+    StripeRequest.objects.create(
+        tenant=tenant, key=mark, operation="meter", body={"customer": mark}, answer_id=mark, error=mark,
+        attempts=number(31),
+    )  # fmt: skip
+    reversal = Reversal.objects.create(
+        tenant=tenant, payment=payment, kind="dispute", state="succeeded", reference=f"dp_{mark}", reason=mark,
+        amount_micros=number(53) * 2, tax_micros=number(31), lost_micros=number(31), currency="EUR",
+    )  # fmt: skip
+    AutoRecharge.objects.create(
+        tenant=tenant, threshold_micros=number(53), amount_micros=number(53), month_max_micros=number(53),
+        number=number(31), paused_for=mark,
+    )  # fmt: skip
+    return {"payment": str(payment.id), "reversal": str(reversal.id)}
 
 
 def _markers(world: World) -> Iterator[bytes]:
