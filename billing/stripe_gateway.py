@@ -553,5 +553,5 @@ def _client_of(secret_key: str, url: str) -> StripeClient:
         if url
         else None,
         max_network_retries=0,  # whoever calls knows whether there is time for another try
-        http_client=stripe.HTTPXClient(timeout=TIMEOUT_S, allow_sync_methods=True),
+        http_client=stripe.RequestsClient(timeout=TIMEOUT_S),
     )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 from django.conf import settings as django_settings
 
+from billing import stripe_gateway as gateway
 from tests.billing.stripe.standins import SECRET_KEY, WEBHOOK_SECRET
 
 
@@ -23,6 +24,7 @@ def stripe_at(url: str = "http://127.0.0.1:9", **others: object) -> Iterator[Non
     try:
         yield
     finally:
+        gateway._client_of(SECRET_KEY, url)._requestor._client.close()  # its connections are this thread's
         django_settings.RBEE = before
 
 
