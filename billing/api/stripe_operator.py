@@ -45,7 +45,7 @@ class StateOut(serializers.Serializer[Any]):
 
 class StripePriceBody(serializers.Serializer[Any]):
     price = serializers.RegexField(
-        r"^(price_[A-Za-z0-9_]{1,90})?$", help_text="Stripe's; empty: it is sold no more"
+        r"^price_[A-Za-z0-9_]{1,90}$", allow_blank=True, help_text="Stripe's; empty: it is sold no more"
     )
 
 

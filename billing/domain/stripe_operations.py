@@ -17,7 +17,7 @@ from billing.domain.stripe_payments import book_payment
 from billing.enums import SendState
 from billing.stripe_models import Reversal, StripeRequest
 from billing.stripe_types import Paid, Refunded, StripeFailure, StripeRefused
-from gdpr.scope import tenant_tx
+from gdpr.scope import colony_tx, tenant_tx
 from tenants.domain.alerts import raise_alert
 
 OLDEST: Final = timedelta(days=34)  # of usage that a meter takes, less a day
@@ -83,8 +83,7 @@ class Refund:
 
     def refused(self, request: StripeRequest, error: StripeFailure) -> None:
         reversals.fail_refund(UUID(request.body["reversal"]))
-        raise_alert(
-            tenant_id=None,
+        _alert_operator(
             kind="refund_refused",
             object_ref=f"reversal:{request.body['reversal']}",
             message="Stripe refused a refund; the money is in the tenant's balance again.",
@@ -121,8 +120,7 @@ class Meter:
         pass
 
     def refused(self, request: StripeRequest, error: StripeFailure) -> None:
-        raise_alert(
-            tenant_id=None,
+        _alert_operator(
             kind="meter_refused",
             object_ref=f"stripe_meter:{request.body['event_name']}",
             message=f"Stripe did not take usage: {error.code or 'refused'}.",
@@ -151,6 +149,12 @@ class EndSubscription:
             object_ref=f"subscription:{request.body['subscription']}",
             message="Stripe did not end the subscription; end it by the portal.",
         )
+
+
+def _alert_operator(*, kind: str, object_ref: str, message: str) -> None:
+    """From the scope of a tenant, which sees none of the operator's."""
+    with colony_tx("an alert of the operator"):
+        raise_alert(tenant_id=None, kind=kind, object_ref=object_ref, message=message)
 
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
