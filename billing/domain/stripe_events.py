@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
 from billing import stripe_gateway as gateway
@@ -97,6 +97,11 @@ def apply_due() -> int:
             _put_off(events, error, is_refusal=False)
             return ended
         except (StripeFailure, PaymentRefused) as error:
+            ended += _put_off(events, error, is_refusal=True)
+        except (OperationalError, InterfaceError):
+            raise  # the database is away: leases run out
+        except Exception as error:
+            logger.exception("an event of Stripe's could not be applied")
             ended += _put_off(events, error, is_refusal=True)
     return ended
 
