@@ -46,6 +46,34 @@ class PaymentStatus(models.TextChoices):
     DISPUTED = "disputed"
 
 
+class EventState(models.TextChoices):
+    """Of an event of Stripe's."""
+
+    RECEIVED = "received"
+    APPLIED = "applied"
+    IGNORED = "ignored"  # nothing of ours
+    FAILED = "failed"  # given up; an alert tells of it
+
+
+class SendState(models.TextChoices):
+    """Of what Stripe is to be asked."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    FAILED = "failed"  # refused by Stripe, or too old to be counted
+
+
+class ReversalKind(models.TextChoices):
+    REFUND = "refund"
+    DISPUTE = "dispute"
+
+
+class ReversalState(models.TextChoices):
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"  # refunded, or a dispute that was lost
+    FAILED = "failed"  # refused, or a dispute that was won: the money is back
+
+
 class InvoiceKind(models.TextChoices):
     INVOICE = "invoice"
     CREDIT_NOTE = "credit_note"

@@ -341,6 +341,9 @@ class Payment(models.Model):
         return f"{self.method} {self.reference}"
 
 
+from billing import stripe_models as stripe_models  # noqa: E402, PLC0414 -- Django finds models by this module
+
+
 class Seller(models.Model):
     """Whom invoices come from: the operator, in its one row. `billing.domain.sellers` says what may not be missing."""
 

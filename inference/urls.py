@@ -2,6 +2,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.renderers import JSONRenderer
 
+from billing.api import stripe_webhook
 from inference.rest import agents
 from inference.rest.hives import Hives, JoinTokens, OneHive
 from inference.rest.limits import Limits, OneTarget
@@ -69,6 +70,7 @@ urlpatterns = [
     path("api/v1/", include(management)),
     path("v1/organization/", include("inference.rest.organization.routes")),
     path("openai/v1/organization/", include("inference.rest.organization.routes")),
+    path("stripe/webhook", stripe_webhook.receive),
     path("hive/v1/join", agents.join),
     path("hive/v1/placements", agents.placements),
 ]

@@ -107,7 +107,7 @@ class Payments(BillingView):
     def get(self, request: Request) -> Response:
         query = self.read_query(TenantQuery)
         with scope_of(self.caller, "list of payments"):
-            rows = Payment.objects.all()
+            rows = Payment.objects.select_related("tenant")
             if query["tenant"]:
                 rows = rows.filter(tenant=find_tenant(query["tenant"]))
             found, cursor = page_of(rows, query)

@@ -126,10 +126,11 @@ class NewPayment(OfTenant):
 
 class PaymentOut(serializers.ModelSerializer[Payment]):
     object = serializers.CharField(default="payment", read_only=True)
+    tenant = serializers.CharField(source="tenant.slug")
 
     class Meta:
         model = Payment
-        fields = ["object", "id", "method", "status", "amount_micros", "tax_micros", "refunded_micros", "currency",
+        fields = ["object", "id", "tenant", "method", "status", "amount_micros", "tax_micros", "refunded_micros", "currency",
                   "reference", "note", "created_at", "paid_at"]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 from django.urls import URLPattern, path
 
+from billing.api import stripe, stripe_operator
 from billing.api.accounts import Account, Credits, Payments, SellerView
 from billing.api.balance import Balances
 from billing.api.discounts import TenantDiscounts
@@ -47,4 +48,19 @@ urlpatterns: list[URLPattern] = [
     path("invoices/<slug:number>/pdf", InvoicePdf.as_view()),
     path("invoices/<slug:number>/void", VoidInvoice.as_view()),
     path("invoices/<slug:number>/write-off", WriteOffInvoice.as_view()),
+    path("billing/auto-recharge", stripe.AutoRecharging.as_view()),
+    path("billing/cards", stripe.Cards.as_view()),
+    path("billing/checkout", stripe.Checkout.as_view()),
+    path("billing/disputes/<uuid:reversal>/close", stripe.CloseDispute.as_view()),
+    path("billing/payments/<uuid:payment>", stripe.OnePayment.as_view()),
+    path("billing/payments/<uuid:payment>/refunds", stripe.Refunds.as_view()),
+    path("billing/portal", stripe.Portal.as_view()),
+    path("billing/connect", stripe_operator.Connected.as_view()),
+    path("billing/connect/onboarding", stripe_operator.Onboarding.as_view()),
+    path("billing/connect/buyer", stripe_operator.Buyer.as_view()),
+    path("billing/stripe", stripe_operator.StripeState.as_view()),
+    path("billing/stripe/meters", stripe_operator.Meters.as_view()),
+    path("billing/stripe/meters/<slug:name>", stripe_operator.OneMeter.as_view()),
+    path("billing/stripe/plans/<slug:slug>", stripe_operator.PlanPrice.as_view()),
+    path("billing/subscription", stripe.Subscription.as_view()),
 ]

@@ -49,6 +49,14 @@ app.conf.update(
         },
         "invoices to mail": {"task": "billing.mail_invoices", "schedule": 60.0, "options": {"expires": 60.0}},
         "VAT ids": {"task": "billing.check_vat_ids", "schedule": crontab(minute="42")},
+        "Stripe": {"task": "billing.stripe_work", "schedule": 15.0, "options": {"expires": 15.0}},
+        "Stripe's own list": {"task": "billing.fill_stripe_gaps", "schedule": crontab(minute="17")},
+        "Stripe's meters": {
+            "task": "billing.report_usage_to_stripe",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
+        },
+        "dunning": {"task": "billing.run_dunning", "schedule": 300.0, "options": {"expires": 300.0}},
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
         "invitations": {"task": "tenants.mail_invitations", "schedule": 60.0, "options": {"expires": 60.0}},
         "tenants whose grace is over": {

@@ -73,6 +73,12 @@ class Env:
     email_from: str
     decision_days: int
     decision_headers: bool
+    stripe_secret_key: str
+    stripe_webhook_secret: tuple[str, ...]
+    stripe_api_url: str
+    stripe_tax: bool
+    stripe_topup_range: tuple[int, int]
+    stripe_fee_basis_points: int
 
     @property
     def is_business(self) -> bool:
@@ -235,6 +241,33 @@ def _between(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
+def _starts_with(*prefixes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text and not (text.startswith(prefixes) and text.isascii() and text.isprintable()):
+            raise ValueError
+        return text
+
+    return read
+
+
+def _secrets(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if any(not part.startswith("whsec_") or not part.isascii() for part in found):
+        raise ValueError
+    return found
+
+
+def _range(least: int, most: int) -> Callable[[str], tuple[int, int]]:
+    def read(text: str) -> tuple[int, int]:
+        low, _, high = text.partition("-")
+        bounds = (int(low), int(high))
+        if not least <= bounds[0] <= bounds[1] <= most:
+            raise ValueError
+        return bounds
+
+    return read
+
+
 def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
@@ -357,5 +390,22 @@ VARIABLES: dict[str, Variable] = {
     # Left out: 1 at home, 0 in business mode.
     "RBEE_DECISION_HEADERS": Variable(
         _switch_or_none, "1 to tell clients which worker and policy served them, or 0"
+    ),
+    "RBEE_STRIPE_SECRET_KEY": Variable(
+        _starts_with("sk_", "rk_"), "a secret or restricted key of Stripe, such as sk_live_…", is_secret=True
+    ),
+    # Several while one takes the place of another.
+    "RBEE_STRIPE_WEBHOOK_SECRET": Variable(
+        _secrets, "signing secrets of Stripe, such as whsec_…, with commas between them", is_secret=True
+    ),
+    "RBEE_STRIPE_API_URL": Variable(_url("http", "https"), "the URL of a stand-in for Stripe"),
+    "RBEE_STRIPE_TAX": Variable(_switch, "1 to let Stripe work out taxes, or 0", "0"),
+    "RBEE_STRIPE_TOPUP_RANGE": Variable(
+        _range(1, 1_000_000),
+        "the least and the most of a top-up in whole units of its currency, such as 5-10000",
+        "5-10000",
+    ),
+    "RBEE_STRIPE_FEE_BASIS_POINTS": Variable(
+        _between(0, 10_000), "the platform's share of what is sold for others, from 0 to 10000", "3000"
     ),
 }

@@ -18,7 +18,9 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from billing.domain.payments import PaymentRefused
 from billing.domain.units import PriceRefused
+from billing.stripe_types import StripeFailure, StripeNotSetUp, StripeUnavailable
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
 from inference.rest.authentication import AddressNotAllowed
@@ -55,6 +57,15 @@ def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Respons
     return answer
 
 
+def _stripe_error(error: StripeFailure) -> Response:
+    if isinstance(error, StripeUnavailable):
+        retry = {"Retry-After": str(error.retry_after_s or 5)}
+        return ErrorResponse(503, UNAVAILABLE, "stripe_unavailable", str(error), **retry)
+    if isinstance(error, StripeNotSetUp):
+        return ErrorResponse(409, CONFLICT, "stripe_not_set_up", str(error), **NO_RETRY)
+    return ErrorResponse(400, INVALID, "stripe_refused", str(error))
+
+
 def _answer_to(error: Exception) -> Response:
     if isinstance(error, ColonyError):
         retry = {"Retry-After": "1"} if error.status == 503 else {}
@@ -63,8 +74,10 @@ def _answer_to(error: Exception) -> Response:
         return ErrorResponse(400, INVALID, "invalid_value", str(error), error.field)
     if isinstance(error, KeyIsOver):
         return ErrorResponse(409, CONFLICT, "state_conflict", str(error))
-    if isinstance(error, PriceRefused):
+    if isinstance(error, PriceRefused | PaymentRefused):
         return ErrorResponse(400, INVALID, "invalid_value", str(error))
+    if isinstance(error, StripeFailure):
+        return _stripe_error(error)
     if isinstance(error, TenantTaken):
         return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field, **NO_RETRY)
     if isinstance(error, StateRefused):

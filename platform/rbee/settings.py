@@ -95,6 +95,10 @@ SPECTACULAR_SETTINGS = {
         "OrganizationRole": "inference.rest.organization.people.ORGANIZATION_ROLES",
         "ProjectRole": "inference.rest.organization.people.PROJECT_ROLES",
         "VersionStatus": "inference.enums.VersionStatus",
+        "PaymentMethod": "billing.enums.PaymentMethod",
+        "PaymentStatus": "billing.enums.PaymentStatus",
+        "ReversalKind": "billing.enums.ReversalKind",
+        "ReversalState": "billing.enums.ReversalState",
         "WorkerStatus": "hive_agent.protocol.WorkerStatus",
     },
 }
@@ -111,5 +115,9 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": RBEE.log_level.upper()},
     # A request's path may hold what nobody should keep; servers log their own lines.
-    "loggers": {"django.request": {"level": "ERROR"}, "httpx": {"level": "WARNING"}},
+    "loggers": {
+        "django.request": {"level": "ERROR"},
+        "httpx": {"level": "WARNING"},
+        "stripe": {"level": "WARNING"},
+    },
 }

@@ -19,6 +19,7 @@ from rbee_cli.commands import (
     alert,
     audit,
     billing,
+    billing_stripe,
     chat,
     hive,
     invoice,
@@ -68,6 +69,7 @@ app.command(epilog=status.EPILOG)(status.status)
 app.command(epilog=login.EPILOG)(login.login)
 app.command(epilog=chat.EPILOG)(chat.chat)
 app.add_typer(alert.app, name="alert")
+billing_stripe.add_to(billing.app)
 app.add_typer(billing.app, name="billing")
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")
@@ -83,7 +85,6 @@ app.add_typer(member.app, name="member")
 app.add_typer(plan.app, name="plan")
 app.add_typer(user.app, name="user")
 app.add_typer(audit.app, name="audit")
-app.add_typer(billing.app, name="billing")
 app.add_typer(invoice.app, name="invoice")
 app.command(epilog=usage.EPILOG)(usage.usage)
 

@@ -70,6 +70,10 @@ _EVENTS = (
               {**_INVOICE, "kind": "invoice", "currency": "EUR", "gross_minor": 12_100, "due_at": "2027-01-31T00:00:00Z"}),
     EventType("invoice.paid", "all that an invoice asked for has come",
               {**_INVOICE, "currency": "EUR", "gross_minor": 12_100}),
+    EventType("billing.state_changed", "what an account may use changed, by its payments: `active`, `past_due`, `restricted`, `suspended`",
+              {"state": "past_due", "from": "active"}),
+    EventType("billing.recharge_failed", "the saved card was refused; auto-recharge pauses",
+              {"code": "insufficient_funds"}),
     EventType("alert.opened", "there is something to see to", _ALERT),
     EventType("alert.closed", "an alert was closed", _ALERT),
 )  # fmt: skip

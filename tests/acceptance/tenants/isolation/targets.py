@@ -84,6 +84,8 @@ LIST = (
     of("GET", query="cursor={cursor}&limit=1000", is_blind=True),
 )
 OWN = (of(),)
+
+OWN_AND_OTHERS = (of("GET"), of("GET", query="tenant={tenant}"))
 PRICE_CARD = (of(slug="{price_card}"),)
 WEBHOOK = (of(webhook="{webhook}"), of(webhook="{operator_webhook}"))
 SOURCE = "fn should_admit(task, customer) { admit() }"
@@ -120,6 +122,39 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of("POST", body={"tenant": "{own_tenant}", "amount_micros": 5_000_000, "reference": "{payment_reference}"}),
     ),
     "billing/seller": (of("GET"), of("PATCH", body={"legal_name": "x"})),
+    "billing/auto-recharge": (
+        *OWN_AND_OTHERS,
+        of("PUT", body={"on": False, "tenant": "{tenant}"}),
+    ),
+    "billing/connect/buyer": (
+        of(body={"tenant": "{tenant}", "seller": ""}),
+        of(body={"tenant": "{own_tenant}", "seller": "{tenant}"}),
+    ),
+    "billing/cards": LIST[:2],
+    "billing/checkout": (
+        of(body={"amount_micros": 25_000_000}),
+        of(body={"amount_micros": 25_000_000, "tenant": "{tenant}"}),
+    ),
+    "billing/disputes/{reversal}/close": (of(reversal="{reversal}"),),
+    "billing/payments/{payment}": (of(payment="{payment}"),),
+    "billing/payments/{payment}/refunds": (of(payment="{payment}"),),
+    "billing/portal": (of(body={}), of(body={"tenant": "{tenant}"})),
+    "billing/connect": (
+        *OWN_AND_OTHERS,
+        of("PUT", body={"fee_basis_points": 100, "tenant": "{tenant}"}),
+    ),
+    "billing/connect/onboarding": (of(body={}), of(body={"tenant": "{tenant}"})),
+    "billing/stripe": OWN,
+    "billing/stripe/meters": OWN,
+    "billing/stripe/meters/{name}": (of(name="{colony_model}"),),
+    "billing/stripe/plans/{slug}": (of(slug="{plan}"), of("PUT", slug="{plan}", body={"price": "price_1"})),
+    "billing/subscription": (
+        *LIST[:2],
+        of("POST", body={"plan": "free"}),
+        of("POST", body={"plan": "free", "tenant": "{tenant}"}),
+        of("DELETE"),
+        of("DELETE", query="tenant={tenant}"),
+    ),
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),
@@ -450,6 +485,7 @@ DJANGO: Final[Mapping[str, Sequence[Target]]] = {
         for path, found in ORGANIZATION.items()
     },
     **HIVES,
+    "/stripe/webhook": OWN,
     **{
         f"/_allauth/{client}/v1/{path}": found
         for client in ("app", "browser")

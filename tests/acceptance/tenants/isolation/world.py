@@ -34,6 +34,14 @@ from billing.models import (
     TenantDiscount,
     UsageEvent,
 )
+from billing.stripe_models import (
+    AutoRecharge,
+    ConnectedAccount,
+    Reversal,
+    StripeCustomer,
+    StripeRequest,
+    StripeSubscription,
+)
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
@@ -88,6 +96,8 @@ TOO_SMALL: Final = {
     "Impersonation": {"requests"},
     "Invoice": {"currency", "tax_country"},
     "LedgerTransfer": {"kind", "currency"},
+    "Reversal": {"currency"},
+    "StripeRequest": {"operation"},
     "Policy": {"on_error"},
     "KeptAnswer": {"status"},
     "Payment": {"currency"},
@@ -140,6 +150,7 @@ def make_world(*, people: bool = True) -> World:
             **_policies(world),
             **_books(world),
             **_invoices(world),
+            **_stripe(world),
         }
         alert = Alert.objects.create(
             tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke", count=number(53)
@@ -350,6 +361,31 @@ def _books(world: World) -> dict[str, str]:
         "actor": f"user:{mark}", "task": str(task_id), "answer": f"chatcmpl-{task_id.hex}", "request": request, "model": f"{mark}-model",
         "worker": f"{mark}-worker",
     }  # fmt: skip
+
+
+def _stripe(world: World) -> dict[str, str]:
+    """Of payments: at Stripe, and what is kept of them here."""
+    mark, tenant = world.mark, world.tenant
+    payment = Payment.objects.filter(tenant=tenant).first() or Payment.objects.create(
+        tenant=tenant, method="stripe", status="succeeded", amount_micros=number(53), tax_micros=number(31),
+        refunded_micros=number(31), currency="EUR", reference=f"pi_{mark}", note=mark,
+    )  # fmt: skip
+    StripeCustomer.objects.create(tenant=tenant, customer_id=f"cus_{mark}", payment_method_id=f"pm_{mark}")
+    ConnectedAccount.objects.create(tenant=tenant, account_id=f"acct_{mark}", fee_basis_points=number(31))
+    StripeSubscription.objects.create(subscription_id=f"sub_{mark}", tenant=tenant, status=mark)
+    StripeRequest.objects.create(
+        tenant=tenant, key=mark, operation="meter", body={"customer": mark}, answer_id=mark, error=mark,
+        attempts=number(31),
+    )  # fmt: skip
+    reversal = Reversal.objects.create(
+        tenant=tenant, payment=payment, kind="dispute", state="succeeded", reference=f"dp_{mark}", reason=mark,
+        amount_micros=number(53) * 2, tax_micros=number(31), lost_micros=number(31), currency="EUR",
+    )  # fmt: skip
+    AutoRecharge.objects.create(
+        tenant=tenant, threshold_micros=number(53), amount_micros=number(53), month_max_micros=number(53),
+        number=number(31), paused_for=mark,
+    )  # fmt: skip
+    return {"payment": str(payment.id), "reversal": str(reversal.id)}
 
 
 def _invoices(world: World) -> dict[str, str]:
