@@ -3,6 +3,8 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from billing import cost_models as cost_models  # noqa: PLC0414 -- Django finds models by this module
+from billing import reconciliation_models as reconciliation_models  # noqa: PLC0414
 from billing.enums import AccountState, BillingMode, PaymentMethod, PaymentStatus, TransferKind
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
