@@ -18,7 +18,9 @@ class Reconciliation(AppendOnly):
     day = models.DateField()
     began_at = models.DateTimeField()
     ended_at = models.DateTimeField()
-    differences = models.PositiveBigIntegerField()  # all that were found; rows are kept of the first ones only
+    differences = (
+        models.PositiveBigIntegerField()
+    )  # all that were found; rows are kept of the first ones only
     figures = models.JSONField()  # how much was compared
     waiting = models.JSONField()  # by hive: receipts that are still in its spool
 
