@@ -248,10 +248,12 @@ class Prices:
     def get(self, price_id: UUID) -> PriceVersion | None:
         if price_id not in self._known:
             row = Price.objects.filter(id=price_id).first()
-            self._known[price_id] = row and PriceVersion(
-                id=row.id.hex, model=row.model, currency=row.currency, prices=row.prices
-            )
+            self._known[price_id] = version_of(row) if row else None
         return self._known[price_id]
+
+
+def version_of(row: Price) -> PriceVersion:
+    return PriceVersion(id=row.id.hex, model=row.model, currency=row.currency, prices=row.prices)
 
 
 def _amount(price: PriceVersion, event: Mapping[str, Any]) -> int | str:

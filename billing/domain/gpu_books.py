@@ -38,6 +38,17 @@ RUNS: Final = f"""
 """  # noqa: S608 -- constants
 
 
+BESIDE: Final = f"""
+    SELECT tenant_id, kind, currency,
+           sum(amount_micros * ((credit_account LIKE 'revenue:%%')::int - (debit_account LIKE 'revenue:%%')::int))
+    FROM billing_ledgertransfer
+    WHERE month = ANY(%(months)s) AND id >= %(first)s AND id < %(last)s
+          AND kind NOT IN ('{TransferKind.TASK}', '{TransferKind.LATE_USAGE}')
+          AND (credit_account LIKE 'revenue:%%' OR debit_account LIKE 'revenue:%%')
+    GROUP BY tenant_id, kind, currency ORDER BY tenant_id, kind, currency
+"""  # noqa: S608 -- constants
+
+
 class Period(NamedTuple):
     """`until` is excluded, and not later than now."""
 
@@ -126,7 +137,16 @@ def runs(period: Period, hive_id: UUID | None = None) -> Iterator[Run]:
     }
     query = RUNS.format(of_hive="AND e.hive_id = %(hive)s" if hive_id else "")
     for row in stream(query, parameters):
-        yield Run(*row[:8], int(row[8]), *row[9:])
+        yield Run._make((*row[:8], int(row[8]), *row[9:]))
+
+
+def revenue_beside_tasks(period: Period) -> list[tuple[UUID, str, str, int]]:
+    """What came in or was let off in the period that is of no task: tenant, kind, currency, micro-units."""
+    first, last = id_at(period.since), id_at(period.until)
+    parameters = {"first": first, "last": last, "months": _months(first, last)}
+    return [
+        (tenant, kind, currency, int(micros)) for tenant, kind, currency, micros in stream(BESIDE, parameters)
+    ]
 
 
 def id_at(moment: datetime) -> UUID:

@@ -19,7 +19,7 @@ from django.db import connection
 from billing.cost_models import ListPrice
 from billing.domain.cost_report import Books, percent, rows_of
 from billing.domain.gpu_books import Period, id_at
-from billing.domain.pricing import PER
+from billing.domain.pricing import PER, PriceVersion, billable
 from gdpr.domain.audit import Actor, record
 from gdpr.ids import month_of
 from gdpr.scope import colony_tx
@@ -123,7 +123,9 @@ def _compared(
     models = sorted({model for model, _ in prices if model in used})
     compared = [model for model in models if (model, currency) in own and own[model, currency]["cost_micros"]]
     for model in compared:
-        for unit, quantity in sorted(used[model].items()):
+        asked = {unit: price.micros_per_million for (name, unit), price in prices.items() if name == model}
+        version = PriceVersion(id="", model=model, currency=currency, prices=asked)
+        for unit, quantity in sorted(billable(version, used[model]).items()):
             if price := prices.get((model, unit)):
                 amount = Fraction(price.micros_per_million * quantity, PER)
                 total += amount

@@ -10,7 +10,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from billing.models import ReceiptKey
+from billing.reconciliation_models import ReceiptKey
 
 
 def keep_key(hive_id: UUID, public_key: str) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from django.db.models import Q, Sum
 
-from billing.domain.comparisons import Booked, Found, Prices, check_task, compare_tasks
+from billing.domain.comparisons import Booked, Found, Prices, check_task, compare_tasks, version_of
 from billing.domain.ledger import CLEARING_BANK, CLEARING_STRIPE
 from billing.domain.pricing import PER, PriceVersion, billable
 from billing.domain.receipt_check import Outside
@@ -44,7 +44,7 @@ def explain_task(task_id: UUID, outside: Outside) -> dict[str, Any] | None:
         "event": _shown(event),
         "receipt": _receipt(event, outside),
         "price": _price(price) if price else None,
-        "arithmetic": arithmetic(_version(price), event.usage, event.outcome) if price else [],
+        "arithmetic": arithmetic(version_of(price), event.usage, event.outcome) if price else [],
         "differences": [_found(each) for each in check_task(row, _sums(transfers), outside, Prices())],
     }
 
@@ -163,10 +163,6 @@ def _price(price: Price) -> dict[str, Any]:
     }
 
 
-def _version(price: Price) -> PriceVersion:
-    return PriceVersion(id=price.id.hex, model=price.model, currency=price.currency, prices=price.prices)
-
-
 def _transfer(transfer: LedgerTransfer) -> dict[str, Any]:
     return {
         "id": str(transfer.id),
@@ -190,11 +186,11 @@ def _found(each: Found) -> dict[str, Any]:
 
 def _by_kind(tenant_id: UUID) -> list[dict[str, Any]]:
     rows = LedgerTransfer.objects.filter(tenant_id=tenant_id).order_by()
-    return list(
-        rows.values("kind", "debit_account", "credit_account", "currency")
-        .annotate(amount_micros=Sum("amount_micros"))
-        .order_by("kind", "debit_account", "credit_account", "currency")[:SHOWN]
-    )
+    ways = rows.values("kind", "debit_account", "credit_account", "currency")
+    summed = ways.annotate(amount_micros=Sum("amount_micros"))
+    return [
+        dict(row) for row in summed.order_by("kind", "debit_account", "credit_account", "currency")[:SHOWN]
+    ]
 
 
 def _money_in(tenant_id: UUID) -> dict[str, Any]:

@@ -62,6 +62,8 @@ _EVENTS = (
               {"impersonation": _ID, "writes": False, "expires_at": "2027-01-31T00:00:00Z"}),
     EventType("impersonation.ended", "the operator no longer does; when its time is over, nothing tells of it",
               {"impersonation": _ID}),
+    EventType("billing.differs", "the books of a day do not agree; only the operator is told",
+              {"reconciliation": _ID, "day": "2027-01-31", "differences": 3}),
     EventType("alert.opened", "there is something to see to", _ALERT),
     EventType("alert.closed", "an alert was closed", _ALERT),
 )  # fmt: skip
