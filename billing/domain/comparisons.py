@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+import msgspec
 from django.apps import apps
 from django.db import connection
 
@@ -132,6 +133,7 @@ def compare_tasks(
         if event["task_id"] is None:
             yield _without_event(transfers)
             continue
+        event["usage"] = msgspec.json.decode(event["usage"])  # Django's cursors leave it as text
         count(figures, "tasks")
         count(figures, "receipts", bool(event["receipt"]))
         count(figures, "transfers", transfers["tasks"] or 0)

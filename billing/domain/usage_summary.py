@@ -47,6 +47,9 @@ class Chosen(NamedTuple):
     outcome: str | None = None
 
 
+EVERYTHING: Final = Chosen()
+
+
 class Summed(NamedTuple):
     start: datetime | None  # of the bucket; None: the whole period
     groups: dict[str, Any]
@@ -58,7 +61,7 @@ class Summed(NamedTuple):
 
 
 def summarize(
-    period: Period, *, group_by: Sequence[str] = (), bucket: str = "", chosen: Chosen = Chosen()
+    period: Period, *, group_by: Sequence[str] = (), bucket: str = "", chosen: Chosen = EVERYTHING
 ) -> list[Summed]:
     """`group_by`: some of GROUPS, `bucket`: one of BUCKETS. In a scope. Raises TooManyRows."""
     start = f"date_trunc('{bucket}', {_AT}, 'UTC')" if bucket else "NULL::timestamptz"
@@ -91,7 +94,7 @@ def summarize(
         "last_month": month_of(last),
         **wanted,
     }
-    found = []
+    found: list[Summed] = []
     for summed in _folded(stream(query, parameters), group_by):
         if len(found) >= ROWS_MAX:
             raise TooManyRows(

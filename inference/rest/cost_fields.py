@@ -6,7 +6,6 @@ from rest_framework import serializers
 
 from billing.cost_models import GpuCost, ListPrice
 from inference.rest.periods import FormatQuery, PeriodQuery
-from tenants.api.base import PageQuery
 
 HELP_TARGET = "`all`, a hive, or one GPU of it, like gpu-node-01:0"
 
@@ -49,10 +48,6 @@ class CostOut(serializers.ModelSerializer[GpuCost]):
             "id", "object", "target", "version", "valid_from", "currency", "kwh_micros", "tariff", "busy_w", "idle_w",
             "price_micros", "residual_micros", "months", "bought_on", "hosting_micros", "note",
         ]  # fmt: skip
-
-
-class CostsQuery(PageQuery):
-    pass
 
 
 class ReportQuery(PeriodQuery, FormatQuery):
@@ -123,7 +118,7 @@ class NewListPriceBody(serializers.Serializer[Any]):
     unit = serializers.CharField(max_length=64, help_text="Of usage, such as prompt_tokens")
     micros_per_million = serializers.IntegerField()
     currency = serializers.CharField(max_length=3)
-    source = serializers.CharField(max_length=500, help_text="Where it was read")
+    source = serializers.CharField(max_length=500, help_text="Where it was read")  # type: ignore[assignment]
     seen_on = serializers.DateField(required=False, help_text="It holds from then on; left out: today")
 
 

@@ -25,7 +25,6 @@ from inference.rest.cost_fields import (
     ComparisonOut,
     CostOut,
     CostReportOut,
-    CostsQuery,
     ListPriceOut,
     NewCostBody,
     NewListPriceBody,
@@ -50,10 +49,10 @@ UTILISATION: Final = ("gpu", "start", "present_ms", "busy_ms", "percent")
 class GpuCosts(ManagementView):
     capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
 
-    @extend_schema(operation_id="list_gpu_costs", parameters=[CostsQuery], responses=CostOut(many=True))
+    @extend_schema(operation_id="list_gpu_costs", parameters=[PageQuery], responses=CostOut(many=True))
     def get(self, request: Request) -> Response:
         """All versions of all cards, newest first."""
-        found, cursor = page_of(GpuCost.objects.all(), self.read_query(CostsQuery))
+        found, cursor = page_of(GpuCost.objects.all(), self.read_query(PageQuery))
         names = hive_names()
         return list_response([_card(row, names) for row in found], cursor)
 
@@ -173,8 +172,10 @@ def _card(row: GpuCost, names: Mapping[UUID, str]) -> dict[str, Any]:
 
 
 def _group(by: By, group: Any, names: Mapping[UUID, str], slugs: Mapping[UUID, str]) -> str | None:
-    if group is None or by == "model":
-        return group
+    if group is None:
+        return None
+    if by == "model":
+        return str(group)
     if by == "tenant":
         return slugs.get(group)
     if by == "hive":

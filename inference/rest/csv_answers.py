@@ -40,7 +40,10 @@ def _texts(columns: Sequence[str], pages: Iterable[Sequence[Mapping[str, Any]]])
 
 
 async def _in_thread(texts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    while (text := await sync_to_async(next)(texts, None)) is not None:
+    def read() -> bytes | None:
+        return next(texts, None)
+
+    while (text := await sync_to_async(read)()) is not None:
         yield text
 
 
