@@ -18,7 +18,9 @@ from rbee_cli import __version__
 from rbee_cli.commands import (
     alert,
     audit,
+    billing,
     chat,
+    cost,
     hive,
     key,
     limit,
@@ -78,6 +80,8 @@ app.add_typer(member.app, name="member")
 app.add_typer(plan.app, name="plan")
 app.add_typer(user.app, name="user")
 app.add_typer(audit.app, name="audit")
+app.add_typer(billing.app, name="billing")
+app.add_typer(cost.app, name="cost")
 app.command(epilog=usage.EPILOG)(usage.usage)
 
 

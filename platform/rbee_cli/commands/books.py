@@ -10,8 +10,21 @@ from rbee_cli.arguments import ApiKey, AsJson, QueenUrl
 
 PATH = "/api/v1/billing/reconciliation"
 TIMEOUT_S = 6 * 3600  # a day of millions of tasks
-REPORTS = {"day": "DAY", "ended_at": "COMPARED", "differences": "DIFFERENCES", "figures": "FIGURES", "waiting": "WAITING"}
-ROWS = {"id": "ID", "kind": "KIND", "tenant": "TENANT", "object_ref": "ABOUT", "expected": "EXPECTED", "found": "FOUND"}
+REPORTS = {
+    "day": "DAY",
+    "ended_at": "COMPARED",
+    "differences": "DIFFERENCES",
+    "figures": "FIGURES",
+    "waiting": "WAITING",
+}
+ROWS = {
+    "id": "ID",
+    "kind": "KIND",
+    "tenant": "TENANT",
+    "object_ref": "ABOUT",
+    "expected": "EXPECTED",
+    "found": "FOUND",
+}
 RECONCILE_EPILOG = """Examples:
 
   rbee billing reconcile                       the books of yesterday
@@ -129,7 +142,9 @@ def _task(output: Any, found: dict[str, Any]) -> None:
 
 
 def _difference(output: Any, found: dict[str, Any]) -> None:
-    output.fields({name: found[name] for name in ("day", "kind", "tenant", "object_ref", "expected", "found")})
+    output.fields(
+        {name: found[name] for name in ("day", "kind", "tenant", "object_ref", "expected", "found")}
+    )
     if found.get("explanation"):
         output.say()
         _task(output, found["explanation"])
@@ -139,7 +154,13 @@ def _difference(output: Any, found: dict[str, Any]) -> None:
     ways = {"kind": "KIND", "debit_account": "FROM", "credit_account": "TO", "amount_micros": "SUM"}
     if found.get("by_kind"):
         output.table(found["by_kind"], ways, empty="")
-    paid = {"method": "BY", "status": "STATUS", "amount_micros": "PAID", "refunded_micros": "BACK", "reference": "REFERENCE"}
+    paid = {
+        "method": "BY",
+        "status": "STATUS",
+        "amount_micros": "PAID",
+        "refunded_micros": "BACK",
+        "reference": "REFERENCE",
+    }
     if found.get("payments"):
         output.table(found["payments"], paid, empty="")
     moved = {"kind": "KIND", "debit": "FROM", "credit": "TO", "amount_micros": "AMOUNT"}
