@@ -95,6 +95,15 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "account/memberships/{slug}": (of(slug="{tenant}"),),
     "alerts": (*LIST, of("GET", query="state=all")),
     "alerts/{alert}/close": (of(alert="{alert}"), of(alert="{operator_alert}")),
+    "billing/differences/{difference}": (of(difference="{difference}"),),
+    "billing/reconciliation": (of("GET"), of("POST", body={"day": "2026-01-01"})),
+    "billing/reconciliation/{report}": (of(report="{reconciliation}"),),
+    "billing/tasks/{task}": (of(task="{task}"), of(task="{answer}"), of(task="{request}")),
+    "costs/compare": OWN,
+    "costs/gpus": (of("GET"), of("POST", body={"target": "{hive}", "busy_w": 1})),
+    "costs/list-prices": OWN,
+    "costs/report": (of(), of(query="by=tenant")),
+    "costs/utilisation": OWN,
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),
@@ -209,7 +218,13 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of(slug="{tenant}", body={"member": "{member}", "confirm": "{tenant}"}),
         of(slug="{own_tenant}", body={"member": "{member}", "confirm": "{own_tenant}"}),
     ),
-    "usage": (*LIST, of(query="model={model}")),
+    "usage": (*LIST, of(query="model={model}"), of(query="model={model}&format=csv")),
+    "usage/summary": (
+        of("GET"),
+        of("GET", query="tenant={tenant}"),
+        of("GET", query="key={kid}"),
+        of("GET", query="model={model}&group_by=model,tenant&format=csv"),
+    ),
     "webhooks": (
         *LIST,
         of("POST", body={"url": "https://example.org/{own_new}"}),
@@ -298,8 +313,13 @@ PAGES: Final[Mapping[str, Sequence[Target]]] = {
      "social/signup/", "social/connections/"), OWN,
 )  # fmt: skip
 
+ADMIN: Final[Mapping[str, Sequence[Target]]] = {
+    "/admin/usage/export": OWN,
+    "/admin/usage/{customer}": (of(customer="{tenant}"),),
+}
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     **{f"/api/v1/{path}": found for path, found in MANAGEMENT.items()},
+    **ADMIN,
     **HIVES,
     **{
         f"/_allauth/{client}/v1/{path}": found

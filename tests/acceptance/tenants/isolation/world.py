@@ -22,6 +22,7 @@ from django.db import models
 from django.utils import timezone
 
 from billing.models import AttemptFence, LedgerTransfer, Price, UsageEvent
+from billing.reconciliation_models import Difference, Reconciliation
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
@@ -299,6 +300,15 @@ def _books(world: World) -> dict[str, str]:
         month=month, id=task_id, transaction_id=task_id, tenant=tenant, kind="task", debit_account=f"tenant:{mark}",
         credit_account=f"revenue:{mark}", amount_micros=number(53), currency="EUR", booked_at=timezone.now(),
     ).save()  # fmt: skip
+    report = Reconciliation(
+        day=month, began_at=timezone.now(), ended_at=timezone.now(), differences=1, figures={}, waiting={}
+    )
+    report.save()
+    difference = Difference(
+        reconciliation=report, kind="event_amount", tenant_id=tenant.id, task_id=task_id, object_ref=f"task:{mark}",
+        expected=f"{mark} expected", found=f"{mark} found",
+    )  # fmt: skip
+    difference.save()
     AttemptFence.objects.create(task_id=task_id, tenant=tenant, lowest_valid_attempt=2)
     AuditEntry(
         month=month, id=task_id, tenant_id=tenant.id, event=f"{mark}.happened", actor=f"user:{mark}",
@@ -312,7 +322,7 @@ def _books(world: World) -> dict[str, str]:
     ).save()  # fmt: skip
     return {
         "task": str(task_id), "answer": f"chatcmpl-{task_id.hex}", "request": request, "model": f"{mark}-model",
-        "worker": f"{mark}-worker",
+        "worker": f"{mark}-worker", "reconciliation": str(report.id), "difference": str(difference.id),
     }  # fmt: skip
 
 
