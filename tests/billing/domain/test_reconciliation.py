@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -11,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.domain.payments import receive_payment
+from billing.domain.receipt_keys import keep_key
 from billing.domain.reconciliation import NotYet, missed_nights, reconcile
 from billing.domain.task_explanation import explain_difference, explain_task
 from billing.enums import PaymentMethod
 from billing.models import Balance, Payment
-from billing.reconciliation_models import Difference, Reconciliation
+from billing.reconciliation_models import Difference, ReceiptKey, Reconciliation
 from gdpr.ids import uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx
@@ -277,6 +279,17 @@ def test_arithmetic_ends_in_what_was_charged(usages: list[dict[str, int]]) -> No
         said = found["arithmetic"][-1].split(": ")[1].split()[0]
         assert int(said) == found["event"]["amount_micros"]
         assert found["differences"] == []
+
+
+def test_receipts_of_a_hive_that_joined_again_are_still_its_own() -> None:
+    books = Bookkeeper(AT)
+    books.book()
+    again = SigningHive(id=books.hive.id)
+    books.book(hive=again)
+    keep_key(again.id, base64.b64encode(again.key.public_key().public_bytes_raw()).decode())
+
+    assert compare()[1] == []
+    assert ReceiptKey.objects.filter(hive_id=again.id).count() == 2
 
 
 def explain_task_of(task_id: Any) -> Any:
