@@ -46,6 +46,25 @@ class PaymentStatus(models.TextChoices):
     DISPUTED = "disputed"
 
 
+class DifferenceKind(models.TextChoices):
+    """Where two of the books do not agree: see `billing.domain.reconciliation`."""
+
+    RECEIPT_MISSING = "receipt_missing"  # charged without a hive's word
+    RECEIPT_SIGNATURE = "receipt_signature"  # not signed by the hive that is named
+    RECEIPT_FACTS = "receipt_facts"  # the hive signed something else
+    ENVELOPE = "envelope"  # the queen sealed something else
+    PRICE_UNKNOWN = "price_unknown"
+    EVENT_AMOUNT = "event_amount"  # not its price times its usage
+    TRANSFER_MISSING = "transfer_missing"
+    TRANSFER_TWICE = "transfer_twice"
+    TRANSFER_AMOUNT = "transfer_amount"
+    TRANSFER_ACCOUNTS = "transfer_accounts"  # from or to where no task's money goes
+    EVENT_MISSING = "event_missing"  # a task was charged that nobody ran
+    BALANCE = "balance"  # not the sum of its transfers
+    RESERVED = "reserved"  # not what is in budget slices
+    PAYMENT = "payment"  # not what passed through clearing
+
+
 class EventState(models.TextChoices):
     """Of an event of Stripe's."""
 

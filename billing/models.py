@@ -341,9 +341,6 @@ class Payment(models.Model):
         return f"{self.method} {self.reference}"
 
 
-from billing import stripe_models as stripe_models  # noqa: E402, PLC0414 -- Django finds models by this module
-
-
 class Seller(models.Model):
     """Whom invoices come from: the operator, in its one row. `billing.domain.sellers` says what may not be missing."""
 
@@ -549,3 +546,9 @@ class BudgetSlice(models.Model):
     @property
     def held_micros(self) -> int:
         return self.granted_micros - self.returned_micros - self.settled_micros
+
+
+# Django finds models by this module, and these need those above.
+from billing import cost_models as cost_models  # noqa: E402, PLC0414
+from billing import reconciliation_models as reconciliation_models  # noqa: E402, PLC0414
+from billing import stripe_models as stripe_models  # noqa: E402, PLC0414

@@ -51,7 +51,7 @@ class Agent:
         self.redis = redis_client.connect(self.credentials.redis_url)
         self.queen = Queen(self.credentials)
         self.spool = Spool(self.folder.spool)
-        self.heart = Heart(self.credentials, self.redis)
+        self.heart = Heart(self.credentials, self.redis, self.spool)
         self.celery = CeleryProcess(self.folder, self._push, self.heart.beat_soon)
         self.workers = Workers(self.folder, self.queen, self.celery, self.heart.beat_soon)
         self.receipts = ReceiptSender(self.spool, self.queen, self.signing_key)

@@ -15,6 +15,7 @@ from hive_agent.celery_process import CeleryProcess
 from hive_agent.credentials import Credentials
 from hive_agent.placements import Workers
 from hive_agent.protocol import HEARTBEAT_EXPIRY_S, HEARTBEAT_INTERVAL_S, VERSION, Heartbeat, encode
+from hive_agent.spool import Spool
 from hive_agent.version import SOFTWARE
 
 log = logging.getLogger(__name__)
@@ -24,9 +25,12 @@ WRITE_TIMEOUT_S = 3.0
 
 
 class Heart:
-    def __init__(self, credentials: Credentials, redis: Redis) -> None:
+    def __init__(self, credentials: Credentials, redis: Redis, spool: Spool) -> None:
         self.credentials = credentials
         self.redis = redis
+        self.spool = spool
+        self.counts: dict[str, int] = {}
+        self.counted = (-1, -1)  # version of the spool, by others' changes and by this connection's
         self.seq = 0
         self.due = asyncio.Event()
 
@@ -34,6 +38,7 @@ class Heart:
         """For ever."""
         key = f"{self.credentials.redis.prefix}state"
         while True:
+            self._count_receipts()
             beat = await asyncio.to_thread(self._beat, workers, celery)
             with contextlib.suppress(RedisError, OSError, TimeoutError):  # `control` says that Redis is lost
                 async with asyncio.timeout(WRITE_TIMEOUT_S):
@@ -45,6 +50,12 @@ class Heart:
 
     def beat_soon(self) -> None:
         self.due.set()
+
+    def _count_receipts(self) -> None:
+        """Again only when something has changed; on the loop, as all that uses this connection."""
+        version = self.spool.data_version(), self.spool.db.total_changes
+        if version != self.counted:
+            self.counts, self.counted = self.spool.counts(), version
 
     def _beat(self, workers: Workers, celery: CeleryProcess) -> Heartbeat:
         """In a thread: asking devices may take a while."""
@@ -64,6 +75,8 @@ class Heart:
             rss_mib=_rss_mib(celery),
             devices=found,
             workers=workers.reports(found),
+            receipts_waiting=self.counts.get("closed", 0),
+            receipts_refused=self.counts.get("refused", 0),
         )
 
 

@@ -177,6 +177,8 @@ class Heartbeat(Message, frozen=True):
     rss_mib: int
     devices: list[DeviceReport]
     workers: list[WorkerReport]
+    receipts_waiting: int = 0  # in the spool, that the queen has not booked yet
+    receipts_refused: int = 0  # in the spool, that it never will; kept for a person to look at
 
 
 class Receipt(Message, frozen=True):

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from inference.domain import decision_sweep, hives, slice_keeper
+from inference.domain import costs, decision_sweep, hives, reconcile, slice_keeper
+from inference.domain.errors import RedisUnreachable
 
 
 @shared_task(name="inference.sweep_join_tokens")  # type: ignore[untyped-decorator]
@@ -19,6 +20,20 @@ def restore_hive_acls() -> int:
 @shared_task(name="inference.sweep_decisions")  # type: ignore[untyped-decorator]
 def sweep_decisions() -> int:
     return decision_sweep.sweep_decisions()
+
+
+@shared_task(name="inference.reconcile_books")  # type: ignore[untyped-decorator]
+def reconcile_books() -> int:
+    """How many nights."""
+    return len(reconcile.reconcile_missed_nights())
+
+
+@shared_task(name="inference.note_gpus")  # type: ignore[untyped-decorator]
+def note_gpus() -> int:
+    try:
+        return costs.note_present_gpus()
+    except RedisUnreachable:
+        return 0  # nobody was seen in this minute
 
 
 @shared_task(name="inference.keep_slices")  # type: ignore[untyped-decorator]

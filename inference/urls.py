@@ -4,6 +4,8 @@ from rest_framework.renderers import JSONRenderer
 
 from billing.api import stripe_webhook
 from inference.rest import agents
+from inference.rest.admin_usage import CustomerUsage, UsageExport
+from inference.rest.costs import CompareLists, CostReport, GpuCosts, ListPrices, Utilisation
 from inference.rest.hives import Hives, JoinTokens, OneHive
 from inference.rest.limits import Limits, OneTarget
 from inference.rest.models import Models, OneModel
@@ -20,9 +22,10 @@ from inference.rest.policies import (
     Settings,
 )
 from inference.rest.prices import Prices
+from inference.rest.reconciliation import OneDifference, OneReport, Reports, TaskExplanation
 from inference.rest.status import Status
 from inference.rest.tasks import OneDecision, Tasks
-from inference.rest.usage import Usage
+from inference.rest.usage import Usage, UsageSummary
 from tenants.api.base import AlwaysJSON
 from tenants.api.permissions import CanManage
 from tenants.rules import Capability
@@ -60,6 +63,16 @@ management: list[URLPattern | URLResolver] = [
     path("tasks", Tasks.as_view()),
     path("tasks/<str:task>/decision", OneDecision.as_view()),
     path("usage", Usage.as_view()),
+    path("usage/summary", UsageSummary.as_view()),
+    path("billing/reconciliation", Reports.as_view()),
+    path("billing/reconciliation/<uuid:report>", OneReport.as_view()),
+    path("billing/differences/<uuid:difference>", OneDifference.as_view()),
+    path("billing/tasks/<str:task>", TaskExplanation.as_view()),
+    path("costs/gpus", GpuCosts.as_view()),
+    path("costs/report", CostReport.as_view()),
+    path("costs/utilisation", Utilisation.as_view()),
+    path("costs/list-prices", ListPrices.as_view()),
+    path("costs/compare", CompareLists.as_view()),
     path("schema", schema),
     path("schema/", schema),
     path("", include("billing.api.routes")),
@@ -71,6 +84,8 @@ urlpatterns = [
     path("v1/organization/", include("inference.rest.organization.routes")),
     path("openai/v1/organization/", include("inference.rest.organization.routes")),
     path("stripe/webhook", stripe_webhook.receive),
+    path("admin/usage/export", UsageExport.as_view()),
+    path("admin/usage/<slug:customer>", CustomerUsage.as_view()),
     path("hive/v1/join", agents.join),
     path("hive/v1/placements", agents.placements),
 ]

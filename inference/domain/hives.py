@@ -21,6 +21,7 @@ from django.db import IntegrityError
 from django.db.models import QuerySet
 from django.utils.timezone import now
 
+from billing.domain.receipt_keys import keep_key
 from gdpr.domain.audit import Actor, record
 from gdpr.ids import uuid7
 from gdpr.scope import colony_tx
@@ -188,6 +189,7 @@ def _commit_join(hive: Hive, token: str) -> list[str]:
             hive.region = row.region or (before.region if before else "")
             hive.labels = row.labels or (before.labels if before else {})
             hive.save(force_insert=before is None, force_update=before is not None)
+            keep_key(hive.id, hive.public_key)
             place_models(hive, row.model_names)
             record(
                 "hive.rejoined" if before else "hive.joined",

@@ -166,6 +166,9 @@ class UsageQuery(PageQuery):
     outcome = serializers.CharField(default="", allow_blank=True, max_length=50)
     since = serializers.DateTimeField(required=False, help_text="As 2027-01-31T00:00:00Z; by admission")
     until = serializers.DateTimeField(required=False, help_text="Excluded")
+    format = serializers.ChoiceField(
+        ["json", "csv"], required=False, help_text="csv has all rows in one answer. Or `Accept: text/csv`"
+    )
 
 
 class UsageOut(serializers.Serializer[Any]):

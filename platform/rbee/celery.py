@@ -77,6 +77,8 @@ app.conf.update(
         "alerts": {"task": "tenants.mail_alerts", "schedule": 60.0, "options": {"expires": 60.0}},
         "budget slices": {"task": "inference.keep_slices", "schedule": 60.0, "options": {"expires": 60.0}},
         "decisions": {"task": "inference.sweep_decisions", "schedule": crontab(hour="3", minute="37")},
+        "books": {"task": "inference.reconcile_books", "schedule": crontab(hour="2", minute="7")},
+        "GPUs": {"task": "inference.note_gpus", "schedule": 60.0, "options": {"expires": 60.0}},
         "keys that expire": {"task": "tenants.tell_expiring_keys", "schedule": crontab(minute="27")},
         "webhooks that are over": {"task": "tenants.sweep_webhooks", "schedule": crontab(minute="47")},
     },

@@ -78,6 +78,17 @@ class QueenClient:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from error
 
+    def text(self, path: str, **params: str | int) -> Iterator[str]:
+        """An answer that is not JSON, as it comes."""
+        try:
+            with self._http.stream("GET", path, params=params) as response:
+                if response.is_error:
+                    response.read()
+                    raise self._refused(response)
+                yield from response.iter_text()
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         response = self._answer(method, path, **arguments)
         if not response.content:

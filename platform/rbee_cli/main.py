@@ -21,6 +21,7 @@ from rbee_cli.commands import (
     billing,
     billing_stripe,
     chat,
+    cost,
     hive,
     invoice,
     key,
@@ -71,6 +72,8 @@ app.command(epilog=chat.EPILOG)(chat.chat)
 app.add_typer(alert.app, name="alert")
 billing_stripe.add_to(billing.app)
 app.add_typer(billing.app, name="billing")
+
+app.add_typer(cost.app, name="cost")
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")
 app.add_typer(key.app, name="key")

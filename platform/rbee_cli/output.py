@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -60,6 +60,13 @@ class Output:
         """For people only."""
         if not self.as_json:
             self.console.print(Text(text, style=style), soft_wrap=True)
+
+
+def print_text(parts: Iterable[str]) -> None:
+    """As it is, lines ended as they come."""
+    for part in parts:
+        sys.stdout.buffer.write(part.encode())
+    sys.stdout.flush()
 
 
 def print_json(data: Any) -> None:

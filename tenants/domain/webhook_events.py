@@ -74,6 +74,8 @@ _EVENTS = (
               {"state": "past_due", "from": "active"}),
     EventType("billing.recharge_failed", "the saved card was refused; auto-recharge pauses",
               {"code": "insufficient_funds"}),
+    EventType("billing.differs", "the books of a day do not agree; only the operator is told",
+              {"reconciliation": _ID, "day": "2027-01-31", "differences": 3}),
     EventType("alert.opened", "there is something to see to", _ALERT),
     EventType("alert.closed", "an alert was closed", _ALERT),
 )  # fmt: skip

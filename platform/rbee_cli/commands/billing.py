@@ -5,9 +5,14 @@ from typing import Annotated, Any
 import typer
 
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, names
+from rbee_cli.commands import books
 from rbee_cli.commands.usage import money
 
-app = typer.Typer(help="How a tenant pays, and what it has.", no_args_is_help=True)
+app = typer.Typer(help="How a tenant pays, what it has, and whether the books agree.", no_args_is_help=True)
+
+app.command(epilog=books.RECONCILE_EPILOG)(books.reconcile)
+
+app.command(epilog=books.EXPLAIN_EPILOG)(books.explain)
 
 seller_app = typer.Typer(help="Whom invoices come from.", no_args_is_help=True)
 

@@ -155,6 +155,15 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of("DELETE"),
         of("DELETE", query="tenant={tenant}"),
     ),
+    "billing/differences/{difference}": (of(difference="{difference}"),),
+    "billing/reconciliation": (of("GET"), of("POST", body={"day": "2026-01-01"})),
+    "billing/reconciliation/{report}": (of(report="{reconciliation}"),),
+    "billing/tasks/{task}": (of(task="{task}"), of(task="{answer}"), of(task="{request}")),
+    "costs/compare": OWN,
+    "costs/gpus": (of("GET"), of("POST", body={"target": "{hive}", "busy_w": 1})),
+    "costs/list-prices": OWN,
+    "costs/report": (of(), of(query="by=tenant")),
+    "costs/utilisation": OWN,
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),
@@ -315,6 +324,13 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of(query="project={project_id}"),
         of(query="key={key_id}"),
         of(query="key={kid}"),
+        of(query="model={model}&format=csv"),
+    ),
+    "usage/summary": (
+        of("GET"),
+        of("GET", query="tenant={tenant}"),
+        of("GET", query="key={kid}"),
+        of("GET", query="model={model}&group_by=model,tenant&format=csv"),
     ),
     "webhooks": (
         *LIST,
@@ -477,6 +493,11 @@ PAGES: Final[Mapping[str, Sequence[Target]]] = {
      "social/signup/", "social/connections/"), OWN,
 )  # fmt: skip
 
+ADMIN: Final[Mapping[str, Sequence[Target]]] = {
+    "/admin/usage/export": OWN,
+    "/admin/usage/{customer}": (of(customer="{tenant}"),),
+}
+
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     **{f"/api/v1/{path}": found for path, found in MANAGEMENT.items()},
     **{
@@ -484,6 +505,7 @@ DJANGO: Final[Mapping[str, Sequence[Target]]] = {
         for prefix in ("/v1", "/openai/v1")
         for path, found in ORGANIZATION.items()
     },
+    **ADMIN,
     **HIVES,
     "/stripe/webhook": OWN,
     **{

@@ -34,6 +34,7 @@ from billing.models import (
     TenantDiscount,
     UsageEvent,
 )
+from billing.reconciliation_models import Difference, Reconciliation
 from billing.stripe_models import (
     AutoRecharge,
     ConnectedAccount,
@@ -342,6 +343,15 @@ def _books(world: World) -> dict[str, str]:
         credit_account=f"revenue:{mark}", amount_micros=number(53), currency="EUR", booked_at=timezone.now(),
     ).save()  # fmt: skip
     TenantDiscount(tenant=tenant, discount_bp=1, reason=f"{mark} reason", valid_from=month).save()
+    report = Reconciliation(
+        day=month, began_at=timezone.now(), ended_at=timezone.now(), differences=1, figures={}, waiting={}
+    )
+    report.save()
+    difference = Difference(
+        reconciliation=report, kind="event_amount", tenant_id=tenant.id, task_id=task_id, object_ref=f"task:{mark}",
+        expected=f"{mark} expected", found=f"{mark} found",
+    )  # fmt: skip
+    difference.save()
     AttemptFence.objects.create(task_id=task_id, tenant=tenant, lowest_valid_attempt=2)
     BudgetSlice.objects.create(
         tenant=tenant, currency="EUR", epoch=mark, granted_micros=number(53), returned_micros=number(51),
@@ -359,7 +369,7 @@ def _books(world: World) -> dict[str, str]:
     ).save()  # fmt: skip
     return {
         "actor": f"user:{mark}", "task": str(task_id), "answer": f"chatcmpl-{task_id.hex}", "request": request, "model": f"{mark}-model",
-        "worker": f"{mark}-worker",
+        "worker": f"{mark}-worker", "reconciliation": str(report.id), "difference": str(difference.id),
     }  # fmt: skip
 
 
