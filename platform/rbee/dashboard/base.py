@@ -44,6 +44,7 @@ class SeeOther(HttpResponseRedirectBase):
 class Page(View):
     # By method; a tuple holds alternatives. What is not here is closed.
     capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
+    section: ClassVar[str] = ""  # of the navigation
     http_method_names = ["get", "post", "head", "options"]
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -75,7 +76,7 @@ class Page(View):
             "caller": caller,
             "can": capabilities_of(caller) if caller else frozenset(),
             "frozen": caller.status if isinstance(caller, Person) and caller.status != TenantStatus.ACTIVE else "",
-            "section": self.__module__.rpartition(".")[2],
+            "section": self.section,
         }  # fmt: skip
         return render(self.request, f"dashboard/{template}", {**about, **shown}, status=status)
 
@@ -105,7 +106,7 @@ class Page(View):
         title = TITLES.get(status, "That did not work")
         if self._arrival is None:
             return problem(self.request, status, title, message)
-        return self.page("problem.html", {"title": title, "message": message, "section": ""}, status)
+        return self.page("problem.html", {"title": title, "message": message}, status)
 
 
 class Once:

@@ -37,6 +37,8 @@ OVER: Final = "This key is revoked or expired, and is not changed any more."
 
 
 class KeyPage(Page):
+    section = "keys"
+
     def found(self, name: str) -> ApiKey:
         """Raises NotFound, for a foreign key as for one that is not there."""
         with tenant_tx(self.caller.tenant_id):
@@ -51,7 +53,7 @@ class KeyPage(Page):
 
     def key_page(self, template: str, key: ApiKey, shown: dict[str, Any], status: int = 200) -> HttpResponse:
         (row,) = rows_of(self.caller, [key])
-        return self.page(template, {"row": row, "key": key, "section": "keys", **shown}, status)
+        return self.page(template, {"row": row, "key": key, **shown}, status)
 
     def secret_page(
         self, key: ApiKey, secret: str, *, is_rotated: bool, is_own: bool = False
@@ -136,7 +138,7 @@ class MakeKey(KeyPage):
         return {**self.form_options(), "may_limit": True, "projects": projects, "scopes": scopes}
 
     def _form(self, form: NewKeyForm, status: int = 200) -> HttpResponse:
-        return self.page("key_new.html", {"form": form, "once": Once.fresh(), "section": "keys"}, status)
+        return self.page("key_new.html", {"form": form, "once": Once.fresh()}, status)
 
 
 class OneKey(KeyPage):
@@ -153,7 +155,7 @@ class OneKey(KeyPage):
             return self._page(found, form, 400)
         scope = tenant_tx(self.caller.tenant_id)
         try:
-            with unchanged_since(request.POST.get("seen", "*"), scope, found, self._seen):
+            with unchanged_since(request.POST.get("seen", "*"), scope, found, self._shown):
                 update_api_key(found, form.body, actor=self.arrival.actor)
         except (KeyRefused, LimitsRefused) as refused:
             form.refused(refused)
@@ -165,12 +167,12 @@ class OneKey(KeyPage):
 
     def _page(self, key: ApiKey, form: KeyChangeForm, status: int = 200) -> HttpResponse:
         may_change = self.may(Capability.KEYS_WRITE) and may_grant_scopes(self.caller, frozenset(key.scopes))
-        shown = {"form": form, "seen": self._seen(key), "may_change": may_change}
+        shown = {"form": form, "seen": etag_of(self._shown(key)), "may_change": may_change}
         return self.key_page("key.html", key, shown, status)
 
-    def _seen(self, key: ApiKey) -> str:
+    def _shown(self, key: ApiKey) -> dict[str, Any]:
         with tenant_tx(self.caller.tenant_id):
-            return etag_of(steady(dict(KeyOut(find_key(str(key.id))).data)))
+            return steady(dict(KeyOut(find_key(str(key.id))).data))
 
 
 class RotateKey(KeyPage):
