@@ -5,12 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.utils import timezone
 
+from billing.domain.settlement import settle
+from gdpr.pool import Pool
 from gdpr.scope import colony_tx
+from gdpr.secrets import unseal
 from tenants.models import Alert, ApiKey, KeptAnswer, Project
+from tests.factories.billing import make_price, make_settlement
 from tests.factories.tenants import make_key, make_project
 from tests.inference.conftest import Api, audit_events
 from tests.rbee.dashboard.browser import Browser, browser_of, text_of
@@ -98,8 +103,6 @@ def test_secret_is_shown_once_and_kept_nowhere(project: Project, caplog: pytest.
         str(browser.client.cookies).encode(),
     ]
     places += [str(cache.get(name)).encode() for name in (key.kid, str(key.id))]
-    from gdpr.secrets import unseal
-
     places += [unseal(sealed, "kept-answer").encode() for sealed in kept]
     assert [place for place in places if secret.encode() in place] == []
 
@@ -214,15 +217,21 @@ def test_list_goes_on_with_older_keys(project: Project) -> None:
     assert "key 01" in browser.get(f"/dashboard/keys{older}").content.decode()
 
 
-def test_budget_shows_what_the_books_say(project: Project) -> None:
-    from tests.factories.billing import make_usage_event
+async def test_budget_shows_what_the_books_say(pool: Pool) -> None:
+    prices = {"prompt_tokens": 12_500_000_000, "completion_tokens": 18_750_000_000}  # for a million
+    key, settlement = await sync_to_async(_spending)(prices)
+    await settle(pool, [settlement])
 
+    shown = await sync_to_async(lambda: text_of(browser_of(key.project.tenant, "viewer").get(page(key))))()
+
+    assert "0.50 EUR of 2.00 EUR this day" in shown
+    assert "25 %" in shown
+
+
+def _spending(prices: dict[str, int]):  # type: ignore[no-untyped-def]
+    project = make_project()
     key, _ = make_key(project, budget={"day": 2_000_000})
-    make_usage_event(tenant_id=project.tenant_id, project_id=project.id, key_id=key.id, amount_micros=500_125)
-
-    shown = text_of(browser_of(project.tenant, "viewer").get(page(key)))
-
-    assert "0.500125 EUR of 2.00 EUR this day" in shown
+    return key, make_settlement(project, make_price(prices=prices), key_id=key.id.hex)
 
 
 def test_change_keeps_what_was_left_as_it_is(project: Project) -> None:
