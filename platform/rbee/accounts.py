@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,6 +50,7 @@ def account_settings(env: Env) -> dict[str, Any]:
         "ACCOUNT_EMAIL_NOTIFICATIONS": True,
         "ACCOUNT_REAUTHENTICATION_REQUIRED": True,
         "ACCOUNT_EMAIL_SUBJECT_PREFIX": "",
+        "ACCOUNT_USER_DISPLAY": attrgetter("email"),  # in what pages say to that person
         "ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE": True,
         "HEADLESS_CLIENTS": ("app", "browser"),
         "MFA_ADAPTER": "tenants.adapters.MFAAdapter",

@@ -47,7 +47,7 @@ def find_arrival(request: HttpRequest) -> Arrival | None:
         return _person(request, request.user)
     if is_local(request.META.get("REMOTE_ADDR"), headers_of(request), settings.RBEE):
         caller = find_home_caller()
-        return caller and Arrival(Actor.keyless(), caller, [caller.tenant_slug])
+        return Arrival(Actor.keyless(), caller, [caller.tenant_slug]) if caller else None
     return None
 
 

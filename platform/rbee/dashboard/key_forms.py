@@ -14,7 +14,7 @@ from rest_framework import serializers
 
 from rbee.dashboard.key_rows import MICROS, lasting
 from tenants.api.key_fields import MICROS_MAX, KeyChange, NewKey
-from tenants.domain.keys import KeyRefused, budget_of
+from tenants.domain.keys import KeyRefused, budget_of, checked_fields
 from tenants.domain.limit_shape import LimitsRefused
 from tenants.enums import KeyScope
 from tenants.models import ApiKey
@@ -89,7 +89,7 @@ class KeyForm(forms.Form):
     budget_month = MoneyField(label="Budget a month", help_text="Days and months of UTC. Empty: no limit.")
 
     def __init__(self, *args: Any, currency: str, may_limit: bool, **named: Any) -> None:
-        super().__init__(*args, label_suffix="", **named)
+        super().__init__(*args, **{"label_suffix": "", **named})
         for name in ("budget_day", "budget_month"):
             if may_limit:
                 self.fields[name].label = f"{self.fields[name].label}, {currency}"
@@ -102,6 +102,11 @@ class KeyForm(forms.Form):
         if not checking.is_valid():
             for name, found in checking.errors.items():
                 self.add_error(self._field_of(name), _first(found))
+        for name, value in checking.validated_data.items() if not checking.errors else ():
+            try:
+                checked_fields({name: value})
+            except KeyRefused as refused:
+                self.refused(refused)
         return cleaned
 
     @property
@@ -197,7 +202,7 @@ class LeakForm(forms.Form):
     value = forms.ChoiceField(label="What leaked", widget=forms.RadioSelect)
 
     def __init__(self, *args: Any, key: ApiKey, **named: Any) -> None:
-        super().__init__(*args, label_suffix="", **named)
+        super().__init__(*args, **{"label_suffix": "", **named})
         self.fields["value"].choices = [  # type: ignore[attr-defined]
             ("present", f"Its present value, {key.kid}…{key.last4}: the key ends"),
             (

@@ -22,7 +22,7 @@ from tenants.domain.keys import issue_api_key
 from tenants.models import Alert, Invitation, Member, Project, Tenant, WebhookEndpoint
 from tests.acceptance.figures import SCALE, note
 from tests.acceptance.tenants.isolation import matrix, routes
-from tests.acceptance.tenants.isolation.callers import Caller, Kind, bearer, make_cast, session
+from tests.acceptance.tenants.isolation.callers import Caller, Kind, bearer, cookies, make_cast, session
 from tests.acceptance.tenants.isolation.targets import DJANGO, of
 from tests.acceptance.tenants.isolation.world import make_world, unmarked
 from tests.factories.inference import make_hive, make_model
@@ -126,6 +126,9 @@ def test_every_object_is_there_for_whose_it_is(the_matrix: matrix.Matrix, operat
     key = operator.client.defaults["HTTP_AUTHORIZATION"]
     rightful = [
         Caller("its owner", Kind.INSIDER, victim, victim, session(victim.people["owner"])),
+        Caller(
+            "its owner in a browser", Kind.INSIDER, victim, victim, cookies=cookies(victim.people["owner"])
+        ),
         Caller("its key", Kind.INSIDER, victim, victim, bearer(victim.secrets["manage"])),
         Caller("operator", Kind.INSIDER, victim, victim, {"authorization": key}),
     ]
@@ -137,6 +140,7 @@ def test_every_object_is_there_for_whose_it_is(the_matrix: matrix.Matrix, operat
         for target in DJANGO[route.path]
         if target.takes(method)
         for caller in rightful
+        if caller.is_browser == route.path.startswith("/dashboard")
     )
 
     assert the_matrix.dead(cells) == []

@@ -298,6 +298,33 @@ PAGES: Final[Mapping[str, Sequence[Target]]] = {
      "social/signup/", "social/connections/"), OWN,
 )  # fmt: skip
 
+KEY = (of(key="{key_id}"), of(key="{kid}"), of(key="{brought_key_id}"))
+DASHBOARD: Final[Mapping[str, Sequence[Target]]] = {
+    "": OWN,
+    "/keys": (
+        of(),
+        of(query="status=all"),
+        of(query="project={project}", is_blind=True),
+        of(query="cursor={cursor}", is_blind=True),
+    ),
+    "/keys/new": (
+        of(),
+        of("POST", body={"name": "x", "scopes": "inference", "once": "{own_new}", "project": "{project}"}),
+        of("POST", body={"name": "x", "scopes": "inference", "once": "{own_new}", "tenant": "{tenant}"}),
+    ),
+    "/keys/{key}": (
+        *KEY,
+        of("POST", key="{key_id}", body={"name": "x"}),
+        of("POST", key="{key_id}", body={"name": "x", "tenant": "{tenant}"}),
+    ),
+    "/keys/{key}/leaked": KEY,
+    "/keys/{key}/revoke": KEY,
+    "/keys/{key}/rotate": (*KEY, of("POST", key="{kid}", body={"overlap": "0", "once": "{own_new}"})),
+    "/tenant": (of(), of(body={"tenant": "{tenant}"})),
+    "/visit": (of(), of("POST", body={"token": "rbee_imp_x"})),
+    "/visit/leave": OWN,
+}
+
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     **{f"/api/v1/{path}": found for path, found in MANAGEMENT.items()},
     **HIVES,
@@ -308,4 +335,5 @@ DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     },
     "/_allauth/app/v1/tokens/refresh": (of(body={"refresh_token": "x"}),),
     **{f"/accounts/{path}": found for path, found in PAGES.items()},
+    **{f"/dashboard{path}": found for path, found in DASHBOARD.items()},
 }
