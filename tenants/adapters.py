@@ -23,6 +23,7 @@ from gdpr.secrets import seal, unseal
 from tenants.api.addresses import address_of
 from tenants.domain import single_sign_on
 from tenants.enums import ProviderKind
+from tenants.issuers import IssuerSession
 from tenants.models import IdentityProvider, User
 
 OIDC, SAML = "openid_connect", "saml"
@@ -102,6 +103,9 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             for app in found
             if client_id in (None, app.client_id) and (provider not in APPS or provider == app.provider)
         ]
+
+    def get_requests_session(self) -> IssuerSession:
+        return IssuerSession()
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         """`pre_social_login` has refused addresses that are not the provider's to speak for."""

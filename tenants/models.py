@@ -187,6 +187,7 @@ class Invitation(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     mailed_at = models.DateTimeField(null=True)
+    mailing_until = models.DateTimeField(null=True)  # whoever sends it may take so long
     accepted_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
 
@@ -203,7 +204,7 @@ class Invitation(models.Model):
         ]
 
     class Privacy:
-        none = ("role", "created_at", "expires_at", "mailed_at", "accepted_at", "revoked_at")
+        none = ("role", "created_at", "expires_at", "mailed_at", "mailing_until", "accepted_at", "revoked_at")
         pseudonym = ("id", "tenant", "invited_by")
         personal = ("email",)
         secret = ("salt",)
@@ -272,8 +273,8 @@ class IdentityProvider(models.Model):
 class ApiKey(models.Model):
     """A credential of a project. Written by `tenants.domain.keys` only; its secret is not in here.
 
-    `mac` is HMAC-SHA256 of the whole value under a derived pepper. A key whose value was brought along from another
-    gateway is found by `mac`, one that we made by the `kid` inside it. `old_*` are of the value that was rotated out,
+    `mac` is HMAC-SHA256 of the whole value under a derived pepper, and what a key is found by: by its `kid` it would be
+    found faster or slower depending on whether there is one of that name. `old_*` are of the value that was rotated out,
     which is good until `old_until`; `old_kid` is empty when it was ended before.
     """
 
@@ -330,10 +331,10 @@ class KeptAnswer(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
-    request_sha256 = models.BinaryField(max_length=32)  # of who asked, where, and under which key
+    request_sha256 = models.BinaryField(max_length=32)  # keyed; of who asked, where, and under which key
     body_sha256 = models.BinaryField(max_length=32)
     status = models.PositiveSmallIntegerField(default=0)
-    answer_sealed = models.BinaryField(default=bytes)  # it may show a secret
+    answer_sealed = models.BinaryField(default=bytes)  # it names people, and has no secret
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = TenantManager["KeptAnswer"]()
@@ -366,6 +367,7 @@ class Alert(models.Model):
     last_at = models.DateTimeField(default=timezone.now)
     closed_at = models.DateTimeField(null=True)
     mailed_at = models.DateTimeField(null=True)
+    mailing_until = models.DateTimeField(null=True)  # whoever sends it may take so long
 
     objects = TenantManager["Alert"]()
 
@@ -381,7 +383,7 @@ class Alert(models.Model):
         ]
 
     class Privacy:
-        none = ("kind", "count", "first_at", "last_at", "closed_at", "mailed_at")
+        none = ("kind", "count", "first_at", "last_at", "closed_at", "mailed_at", "mailing_until")
         pseudonym = ("id", "tenant", "object_ref")
         content = ("message",)
 

@@ -1,7 +1,8 @@
 """Refusals on their way into the audit log, in batches of GATHER_S. The hot path hands over and goes on.
 
 Each refused task has an entry. Refused keys are summed by the minute and by where they come from, so that guessing fills no
-disk; the address is kept as a pseudonym. While PostgreSQL is away refusals wait, and when more than WAIT_MAX do, further ones
+disk; the address is kept as a pseudonym. So are refused requests of the management API, by who asks and for what; its views
+run on other threads and hand over by HANDED. While PostgreSQL is away refusals wait, and when more than WAIT_MAX do, further ones
 are summed as well: none is lost, but for those of the last GATHER_S of a queen that is killed.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -44,6 +46,11 @@ class Refusal(NamedTuple):
     task_id: str = ""
     at: datetime | None = None
     times: int = 1
+    asked: str = ""  # method and route of the management API
+
+
+# Of this process. A queen takes them every GATHER_S; a process that is none keeps the newest, and writes none.
+HANDED: Final[deque[Refusal]] = deque(maxlen=WAIT_MAX)
 
 
 Write = Callable[[Sequence[Refusal]], Awaitable[None]]
@@ -89,6 +96,7 @@ class RefusalLog:
                 await asyncio.sleep(RETRY_S)
 
     async def stop(self) -> None:
+        self._take_handed()
         self._take_sums(everything=True)
         while self._waiting and await self.write():
             pass
@@ -98,6 +106,7 @@ class RefusalLog:
     async def write(self) -> bool:
         """A batch. False: it could not be written, and waits."""
         async with self._writing:
+            self._take_handed()
             self._take_sums()
             while batch := self._waiting[:BATCH_MAX]:
                 try:
@@ -113,6 +122,15 @@ class RefusalLog:
         kind = Refusal("auth.refused", "", str(Actor("source", source)), refusal.code, refusal.status)
         if self._sums.is_first(kind):
             self._tell(kind, request_id)
+
+    def _take_handed(self) -> None:
+        while HANDED:
+            refusal = HANDED.popleft()
+            kind = refusal._replace(request_id="")
+            if not kind.tenant_id and self._sums.is_full:
+                kind = kind._replace(actor=str(Actor("source", OTHERS)))
+            if self._sums.is_first(kind):
+                self._tell(kind, refusal.request_id)
 
     def _tell(self, kind: Refusal, request_id: str, task_id: str = "") -> None:
         self._waiting.append(kind._replace(request_id=request_id, task_id=task_id, at=datetime.now(UTC)))
@@ -144,7 +162,8 @@ def write_refusals(refusals: Sequence[Refusal]) -> None:
                 tenant_id=UUID(each.tenant_id) if each.tenant_id else None,
                 object_ref=f"task:{each.task_id}" if each.task_id else "",
                 outcome="refused",
-                details={"code": each.code, "status": each.status, "count": each.times},
+                details={"code": each.code, "status": each.status, "count": each.times}
+                | ({"asked": each.asked} if each.asked else {}),
                 request_id=each.request_id,
                 at=each.at,
             )

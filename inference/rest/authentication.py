@@ -28,6 +28,10 @@ class AddressNotAllowed(AuthenticationFailed):
     default_code = "ip_not_authorized"
     default_detail = "This key may not be used from your IP address."
 
+    def __init__(self, caller: Caller) -> None:
+        super().__init__()
+        self.caller = caller
+
 
 class ManagementAuthentication(BaseAuthentication):
     """A key or the token of an impersonation as `Authorization: Bearer`; a person's session, as the cookie of a browser
@@ -81,7 +85,7 @@ class ManagementAuthentication(BaseAuthentication):
 
     def _check_address(self, request: Request, caller: Caller) -> None:
         if caller.networks is not NOWHERE and not caller.networks.holds(client_of(request._request)):
-            raise AddressNotAllowed
+            raise AddressNotAllowed(caller)
 
     def _keyless(self, request: Request) -> Found | None:
         http = request._request

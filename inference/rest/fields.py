@@ -9,6 +9,7 @@ from rest_framework import serializers
 from hive_agent.protocol import WorkerStatus
 from inference.enums import Capability, Engine, HiveState
 from tenants.api.base import PageQuery
+from tenants.api.fields import ShownOnce
 
 
 class Scalars(serializers.JSONField):
@@ -28,7 +29,7 @@ class NewJoinToken(serializers.Serializer[Any]):
 
 class JoinTokenOut(serializers.Serializer[Any]):
     object = serializers.CharField(default="join_token")
-    token = serializers.CharField(help_text="Shown this once; works once")
+    token = ShownOnce("; works once")
     expires_at = serializers.DateTimeField()
     expires_in_s = serializers.IntegerField()
     region = serializers.CharField()

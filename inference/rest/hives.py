@@ -42,6 +42,7 @@ class OneHive(ManagementView):
 
 class JoinTokens(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    shown_once = "token"
 
     @extend_schema(operation_id="create_join_token", request=NewJoinToken, responses={201: JoinTokenOut})
     def post(self, request: Request) -> Response:

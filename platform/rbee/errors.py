@@ -22,6 +22,7 @@ from billing.domain.prices import PriceRefused
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
 from inference.rest.authentication import AddressNotAllowed
+from inference.rest.refusals import REFUSED, hand_over
 from rbee.pages import is_page, problem
 from tenants.domain.keys import KeyIsOver, KeyRefused
 from tenants.domain.tenancy import StateRefused, TenantRefused, TenantTaken
@@ -47,8 +48,15 @@ class ErrorResponse(Response):
         )
 
 
-def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+def rest_exception_handler(error: Exception, context: dict[str, Any]) -> Response:
     set_rollback()
+    answer = _answer_to(error)
+    if answer.status_code in REFUSED:
+        hand_over(error, context["request"], answer.status_code, answer.data["error"]["code"] or "")
+    return answer
+
+
+def _answer_to(error: Exception) -> Response:
     if isinstance(error, ColonyError):
         retry = {"Retry-After": "1"} if error.status == 503 else {}
         return ErrorResponse(error.status, error.type, error.code, error.message, error.param, **retry)

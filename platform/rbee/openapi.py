@@ -64,7 +64,9 @@ class ManagementSchema(AutoSchema):
         if self.method == "POST" and not wanted_by(self.view, "POST") & EVERYBODY:
             found.append(
                 _header(
-                    IDEMPOTENCY_KEY, "The same again is done once, and answered as the first time for a day"
+                    IDEMPOTENCY_KEY,
+                    "The same again is done once, and answered as the first time for a day: but for secrets, in whose"
+                    " place there is a `warning`",
                 )
             )
         if self.method in {"PUT", "PATCH"} and getattr(self.view, "has_etag", False):

@@ -27,12 +27,13 @@ from gdpr.ids import uuid7
 from tenants.api.permissions import CanManage, caller_of, user_of
 from tenants.domain.authentication import Caller, Person
 from tenants.domain.impersonation import actor_of
-from tenants.domain.repeats import AnotherBody, answer_once
+from tenants.domain.repeats import AnotherBody, Made, answer_once
 from tenants.domain.rights import may
 from tenants.models import User
 from tenants.rules import Capability
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
+GONE = "The first answer showed the secret, once. If it is lost, end this one and make another under another key."
 KEY_SHAPE = re.compile(r"[\x20-\x7e]{1,255}")
 PAGE_DEFAULT = 100
 PAGE_MAX = 1000
@@ -78,6 +79,7 @@ class ManagementView(APIView):
     permission_classes = [CanManage]
     # By method; a tuple holds alternatives. What is not here is closed.
     capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
+    shown_once: ClassVar[str] = ""  # the field of a POST's answer that holds a secret
     has_etag: ClassVar[bool] = False  # its changes take If-Match: `tenants.api.etags`
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
@@ -101,9 +103,12 @@ class ManagementView(APIView):
             raise ValidationError({IDEMPOTENCY_KEY: ["A key is 1 to 255 printable ASCII characters."]})
 
         def post(request: Request, **kwargs: Any) -> Response:
-            def make() -> tuple[int, bytes]:
+            def make() -> Made:
                 response = handler(request, **kwargs)
-                return response.status_code, JSONRenderer().render(response.data) or b"null"
+                answer = _rendered(response.data)
+                has_secret = self.shown_once and response.data.get(self.shown_once) is not None
+                without = {**response.data, self.shown_once: None, "warning": GONE} if has_secret else None
+                return Made(response.status_code, answer, _rendered(without) if has_secret else answer)
 
             asked = (str(self.actor), *self.addressed(), key)
             try:
@@ -189,6 +194,10 @@ def list_response(data: list[dict[str, Any]], next_cursor: str | None = None) ->
 
 def deleted_response(kind: str, id_or_name: str) -> Response:
     return Response({"id": id_or_name, "object": kind, "deleted": True})
+
+
+def _rendered(data: Any) -> bytes:
+    return JSONRenderer().render(data) or b"null"
 
 
 def _read_cursor(text: str) -> UUID:

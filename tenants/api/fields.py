@@ -53,3 +53,10 @@ class LimitsFields(serializers.Serializer[Any]):
     )
     spend_micros = PerPeriodFields(required=False, allow_null=True)
     soft = serializers.BooleanField(required=False, help_text="Warn, and refuse nobody")
+
+
+class ShownOnce(serializers.CharField):
+    """A secret of its view's `shown_once`."""
+
+    def __init__(self, and_more: str = "") -> None:
+        super().__init__(allow_null=True, help_text=f"Shown this once, not in a repeated answer{and_more}")

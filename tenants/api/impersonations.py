@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.api.base import ManagementView, list_response, page_of
+from tenants.api.fields import ShownOnce
 from tenants.api.tenancy import TenantQuery, find_tenant, scope_of
 from tenants.domain import impersonation
 from tenants.models import Impersonation
@@ -29,7 +30,7 @@ class ImpersonationOut(serializers.ModelSerializer[Impersonation]):
 
 
 class BegunImpersonation(ImpersonationOut):
-    token = serializers.CharField(help_text="Send it as Authorization: Bearer; shown this once")
+    token = ShownOnce("; send it as Authorization: Bearer")
 
     class Meta(ImpersonationOut.Meta):
         fields = [*ImpersonationOut.Meta.fields, "token"]
@@ -43,6 +44,7 @@ class NewImpersonation(serializers.Serializer[Any]):
 
 class BeginImpersonation(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    shown_once = "token"
 
     @extend_schema(operation_id="impersonate", request=NewImpersonation, responses={201: BegunImpersonation})
     def post(self, request: Request, slug: str) -> Response:

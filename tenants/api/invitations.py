@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from gdpr.scope import tenant_tx
 from tenants.api.base import ManagementView, deleted_response, list_response, page_of
+from tenants.api.fields import ShownOnce
 from tenants.api.members import MemberOut, require_giving
 from tenants.api.permissions import is_operator, user_of
 from tenants.api.tenancy import TenantQuery, scope_of, tenant_of
@@ -34,9 +35,7 @@ class InvitationOut(serializers.ModelSerializer[Invitation]):
 
 
 class MadeInvitation(InvitationOut):
-    link = serializers.CharField(
-        allow_null=True, help_text="For the operator where no e-mail leaves: hand it over yourself"
-    )
+    link = ShownOnce("; for the operator where no e-mail leaves: hand it over yourself")
 
     class Meta(InvitationOut.Meta):
         fields = [*InvitationOut.Meta.fields, "link"]
@@ -68,6 +67,7 @@ class Acceptance(serializers.Serializer[Any]):
 
 class Invitations(ManagementView):
     capabilities = {"GET": Capability.MEMBERS_READ, "POST": Capability.MEMBERS_WRITE}
+    shown_once = "link"
 
     @extend_schema(
         operation_id="list_invitations", parameters=[InvitationQuery], responses=InvitationOut(many=True)

@@ -12,7 +12,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from tenants.api.base import PageQuery
-from tenants.api.fields import ModelGlobs
+from tenants.api.fields import ModelGlobs, ShownOnce
 from tenants.domain.keys import NETWORKS_MAX, budget_of
 from tenants.enums import KeyScope
 from tenants.models import ApiKey
@@ -143,7 +143,7 @@ class KeyOut(serializers.ModelSerializer[ApiKey]):
 
 
 class IssuedKey(KeyOut):
-    key = serializers.CharField(help_text="Shown this once")
+    key = ShownOnce()
     warning = serializers.CharField(allow_null=True)
 
     class Meta(KeyOut.Meta):
@@ -151,7 +151,7 @@ class IssuedKey(KeyOut):
 
 
 class RotatedKey(KeyOut):
-    key = serializers.CharField(help_text="Shown this once")
+    key = ShownOnce()
 
     class Meta(KeyOut.Meta):
         fields = [*KeyOut.Meta.fields, "key"]

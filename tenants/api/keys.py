@@ -70,6 +70,7 @@ class KeyView(ManagementView):
 
 class Keys(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+    shown_once = "key"
 
     @extend_schema(operation_id="list_keys", parameters=[KeyQuery], responses=KeyOut(many=True))
     def get(self, request: Request) -> Response:
@@ -102,6 +103,7 @@ class Keys(KeyView):
 
 
 class OneKey(KeyView):
+    has_etag = True
     capabilities = {
         "GET": Capability.KEYS_READ,
         "PATCH": Capability.KEYS_WRITE,
@@ -136,6 +138,7 @@ class OneKey(KeyView):
 
 class RotateKey(KeyView):
     capabilities = {"POST": Capability.KEYS_WRITE}
+    shown_once = "key"
 
     @extend_schema(operation_id="rotate_key", request=Rotation, responses=RotatedKey)
     def post(self, request: Request, key: str) -> Response:

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from tenants.api.base import PageQuery
+from tenants.api.fields import ShownOnce
 from tenants.domain.deliveries import message_id
 from tenants.domain.webhooks import IN_FLIGHT_MAX
 from tenants.enums import DeliveryState
@@ -67,7 +68,7 @@ class WebhookOut(serializers.ModelSerializer[WebhookEndpoint]):
 
 
 class WebhookWithSecret(WebhookOut):
-    secret = serializers.CharField(help_text="Shown this once")
+    secret = ShownOnce()
 
     class Meta(WebhookOut.Meta):
         fields = [*WebhookOut.Meta.fields, "secret"]

@@ -77,6 +77,7 @@ class WebhookView(ManagementView):
 
 class Webhooks(WebhookView):
     capabilities = {"GET": Capability.WEBHOOKS_READ, "POST": Capability.WEBHOOKS_WRITE}
+    shown_once = "secret"
 
     @extend_schema(operation_id="list_webhooks", parameters=[WebhookQuery], responses=WebhookOut(many=True))
     def get(self, request: Request) -> Response:
@@ -134,6 +135,7 @@ class PingWebhook(WebhookView):
 
 class RotateWebhook(WebhookView):
     capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+    shown_once = "secret"
 
     @extend_schema(operation_id="rotate_webhook_secret", request=WebhookRotation, responses=WebhookWithSecret)
     def post(self, request: Request, webhook: UUID) -> Response:

@@ -3,60 +3,44 @@ operator. Called by a chore, never by who raises."""
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
-from smtplib import SMTPException
 
 from django.conf import settings
 from django.core.mail import EmailMessage
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from gdpr.scope import colony_tx
+from tenants.domain.mail_queue import mail_each
 from tenants.domain.tenancy import OPERATOR_TENANTS
 from tenants.enums import Role
 from tenants.models import Alert, Member
 
 TOLD_FOR = timedelta(days=1)  # an older one was seen, or nobody reads
 
-logger = logging.getLogger(__name__)
-
 
 def mail_alerts() -> int:
     """Open ones that were not mailed yet. Returns how many were. One that cannot be sent stays for the next time."""
     if not settings.RBEE.smtp_url:
         return 0
-    sent = 0
-    while _mail_one():
-        sent += 1
-    return sent
+    return mail_each(_due, _mail)
 
 
-def _mail_one() -> bool:
-    with colony_tx("mail an alert"):
-        alert = (
-            Alert.objects.select_for_update(skip_locked=True, of=("self",))
-            .filter(mailed_at=None, closed_at=None, first_at__gt=timezone.now() - TOLD_FOR)
-            .order_by("id")
-            .first()
-        )
-        if alert is None:
-            return False
+def _due() -> QuerySet[Alert]:
+    return Alert.objects.filter(closed_at=None, first_at__gt=timezone.now() - TOLD_FOR)
+
+
+def _mail(alert: Alert) -> None:
+    with colony_tx("who is told of an alert"):
         addresses = _addresses(alert)
-        try:
-            if addresses:
-                # Each in the blind copy: who is responsible with whom is nobody's business outside.
-                EmailMessage(
-                    f"rbee: {alert.kind.replace('_', ' ')}",
-                    MESSAGE.format(alert=alert, url=settings.RBEE.public_url),
-                    settings.RBEE.email_from,
-                    bcc=addresses,
-                ).send()
-        except (SMTPException, OSError) as error:
-            logger.warning("an alert was not mailed (%s): the next run tries again", type(error).__name__)
-            return False
-        alert.mailed_at = timezone.now()
-        alert.save(update_fields=["mailed_at"])
-    return True
+    if addresses:
+        # Each in the blind copy: who is responsible with whom is nobody's business outside.
+        EmailMessage(
+            f"rbee: {alert.kind.replace('_', ' ')}",
+            MESSAGE.format(alert=alert, url=settings.RBEE.public_url),
+            settings.RBEE.email_from,
+            bcc=addresses,
+        ).send()
 
 
 def _addresses(alert: Alert) -> list[str]:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import base64
 import hmac
-import logging
 import secrets
 from datetime import timedelta
-from smtplib import SMTPException
 from typing import Final
 from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import send_mail
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from gdpr.chores import hint_after_commit
@@ -24,6 +23,7 @@ from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx, tenant_tx
 from gdpr.secrets import derive
 from tenants.domain.accounts import create_account, find_user, has_verified
+from tenants.domain.mail_queue import mail_each
 from tenants.domain.members import add_member
 from tenants.domain.outbox import publish
 from tenants.domain.tenancy import StateRefused, TenantRefused
@@ -34,8 +34,6 @@ PREFIX: Final = "rbee_inv_"
 LIFETIME: Final = timedelta(days=7)
 OPEN_MAX: Final = 200  # of a tenant: an inbox of strangers is no place to write to without end
 MAIL: Final = "tenants.mail_invitations"
-
-logger = logging.getLogger(__name__)
 
 
 class InvitationInvalid(TenantRefused):
@@ -135,10 +133,7 @@ def mail_invitations() -> int:
     """Those that were not mailed yet. Returns how many were. One that cannot be sent stays for the next time."""
     if not settings.RBEE.smtp_url:
         return 0
-    sent = 0
-    while _mail_one():
-        sent += 1
-    return sent
+    return mail_each(_due, _mail)
 
 
 def token_of(invitation: Invitation) -> str:
@@ -149,38 +144,24 @@ def link_of(token: str) -> str:
     return f"{settings.RBEE.public_url}/accounts/invitation/{token}/"
 
 
-def _mail_one() -> bool:
-    with colony_tx("mail an invitation"):
-        invitation = (
-            Invitation.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("tenant")
-            .filter(mailed_at=None, accepted_at=None, revoked_at=None, expires_at__gt=timezone.now())
-            .order_by("id")
-            .first()
-        )
-        if invitation is None:
-            return False
-        try:
-            send_mail(
-                f"Invitation to {invitation.tenant.name}",
-                MESSAGE.format(
-                    tenant=invitation.tenant.name,
-                    role=invitation.role,
-                    link=link_of(token_of(invitation)),
-                    token=token_of(invitation),
-                    until=invitation.expires_at.strftime("%d %B %Y, %H:%M UTC"),
-                ),
-                settings.RBEE.email_from,
-                [invitation.email],
-            )
-        except (SMTPException, OSError) as error:
-            logger.warning(
-                "an invitation was not mailed (%s): the next run tries again", type(error).__name__
-            )
-            return False
-        invitation.mailed_at = timezone.now()
-        invitation.save(update_fields=["mailed_at"])
-    return True
+def _due() -> QuerySet[Invitation]:
+    rows = Invitation.objects.select_related("tenant")
+    return rows.filter(accepted_at=None, revoked_at=None, expires_at__gt=timezone.now())
+
+
+def _mail(invitation: Invitation) -> None:
+    send_mail(
+        f"Invitation to {invitation.tenant.name}",
+        MESSAGE.format(
+            tenant=invitation.tenant.name,
+            role=invitation.role,
+            link=link_of(token_of(invitation)),
+            token=token_of(invitation),
+            until=invitation.expires_at.strftime("%d %B %Y, %H:%M UTC"),
+        ),
+        settings.RBEE.email_from,
+        [invitation.email],
+    )
 
 
 MESSAGE = """You are invited to join {tenant} as {role}.

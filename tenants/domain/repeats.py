@@ -1,14 +1,15 @@
 """A change that is asked for again under the same Idempotency-Key is made once, and answered as the first time.
 
 The claim, the change and its answer are one transaction, so whoever asks at the same time waits for it, and a change
-that is refused or fails leaves the key free. Kept for a day.
+that is refused or fails leaves the key free. Kept for a day, and without the secrets that an answer shows once: whoever
+reads the database and has its root secret too finds none. Bodies hold passwords, so their hashes are keyed.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from gdpr.scope import colony_tx, tenant_tx
-from gdpr.secrets import seal, unseal
+from gdpr.secrets import derive, seal, unseal
 from tenants.models import KeptAnswer
 
 KEPT: Final = timedelta(hours=24)
@@ -28,6 +29,12 @@ class AnotherBody(Exception):
     """The key was used for another request."""
 
 
+class Made(NamedTuple):
+    status: int
+    answer: bytes  # JSON
+    kept: bytes  # what a repeated request is answered: JSON too
+
+
 class Answer(NamedTuple):
     status: int
     data: Any
@@ -35,12 +42,12 @@ class Answer(NamedTuple):
 
 
 def answer_once(
-    tenant_id: UUID | str, request: tuple[str, ...], body: Any, make: Callable[[], tuple[int, bytes]]
+    tenant_id: UUID | str, request: tuple[str, ...], body: Any, make: Callable[[], Made]
 ) -> Answer:
-    """`request`: who asks, where, and under which key. `make` changes things, and returns a status and JSON. Raises
-    AnotherBody, and whatever `make` raises."""
-    asked = sha256(msgspec.json.encode(request)).digest()
-    said = sha256(msgspec.json.encode(body, order="deterministic")).digest()
+    """`request`: who asks, where, and under which key. `make` changes things. Raises AnotherBody, and whatever `make`
+    raises."""
+    asked = _mac(msgspec.json.encode(request))
+    said = _mac(msgspec.json.encode(body, order="deterministic"))
     with transaction.atomic():
         with tenant_tx(tenant_id):
             KeptAnswer.objects.filter(request_sha256=asked, created_at__lte=timezone.now() - KEPT).delete()
@@ -51,11 +58,12 @@ def answer_once(
             if bytes(kept.body_sha256) != said:
                 raise AnotherBody
             return Answer(kept.status, msgspec.json.decode(unseal(bytes(kept.answer_sealed), LABEL)), True)
-        kept.status, answer = make()  # in scopes of its own
-        kept.answer_sealed = seal(answer.decode(), LABEL)
+        made = make()  # in scopes of its own
+        kept.status = made.status
+        kept.answer_sealed = seal(made.kept.decode(), LABEL)
         with tenant_tx(tenant_id):
             kept.save(update_fields=["status", "answer_sealed"])
-    return Answer(kept.status, msgspec.json.decode(answer), False)
+    return Answer(made.status, msgspec.json.decode(made.answer), False)
 
 
 def forget_answers() -> int:
@@ -63,3 +71,7 @@ def forget_answers() -> int:
     with colony_tx("forget kept answers"):
         deleted, _ = KeptAnswer.objects.filter(created_at__lte=timezone.now() - KEPT).delete()
     return deleted
+
+
+def _mac(content: bytes) -> bytes:
+    return hmac.digest(derive(LABEL), content, "sha256")

@@ -112,7 +112,7 @@ def test_missing_or_wrong_key_is_401_and_says_how(client: Client, name: str) -> 
     """DRF makes them 403 where a view names no way to authenticate; rbee's views do."""
     error = RAISED[name]
     error.auth_header = "Bearer"  # type: ignore[attr-defined]
-    answer = errors.rest_exception_handler(error, {})
+    answer = errors.rest_exception_handler(error, {"request": Request(RequestFactory().get("/"))})
 
     assert answer is not None
     assert (answer.status_code, answer["www-authenticate"]) == (401, "Bearer")

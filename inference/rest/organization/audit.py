@@ -61,6 +61,13 @@ class EffectiveAt(serializers.Serializer[Any]):
     lt = serializers.IntegerField(required=False, min_value=0, max_value=LAST_S)
     lte = serializers.IntegerField(required=False, min_value=0, max_value=LAST_S)
 
+    def to_internal_value(self, data: Any) -> Any:
+        """A mistyped bound would be lost, and the list be longer than was asked for."""
+        for name in data if isinstance(data, Mapping) else ():
+            if name not in self.fields:
+                raise serializers.ValidationError({name: [f"This takes {', '.join(self.fields)}."]})
+        return super().to_internal_value(data)
+
 
 class EntryQuery(ListQuery):
     before = serializers.CharField(required=False, max_length=128)
@@ -136,8 +143,7 @@ class _Names:
             account = {"id": shown_id(SERVICE_ACCOUNT, key) if key else None}
             shown = {"id": shown_id(KEY, key) if key else name, "type": "service_account"}
             return {"type": "api_key", "api_key": shown | {"service_account": account}}
-        if kind == "user":
-            user = UUID(hex=name)
+        if kind == "user" and (user := parse_id("", name)):
             return {
                 "type": "session",
                 "session": {"user": {"id": shown_id(USER, user), "email": self.emails.get(user)}},

@@ -121,6 +121,7 @@ class OneProjectKey(KeyView):
 
 class ServiceAccounts(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+    shown_once = "api_key"
 
     @extend_schema(
         operation_id="list_service_accounts",
@@ -179,6 +180,7 @@ class OneServiceAccount(KeyView):
 
 class AdminKeys(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+    shown_once = "value"
 
     @extend_schema(
         operation_id="list_admin_api_keys", parameters=[AdminKeyQuery], responses=AdminKeyShape(many=True)
@@ -227,6 +229,7 @@ def shown_key(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         "redacted_value": _redacted(key),
         "created_at": seconds(key.created_at),
+        "last_used_at": seconds(key.last_used_at),
         "expires_at": seconds(key.expires_at),
         "owner": {"type": "service_account", "service_account": owner},
         "owner_project_access": "active",
@@ -250,6 +253,7 @@ def shown_admin_key(key: ApiKey) -> dict[str, Any]:
         "name": key.name,
         "redacted_value": _redacted(key),
         "created_at": seconds(key.created_at),
+        "last_used_at": seconds(key.last_used_at),
         "expires_at": seconds(key.expires_at),
         "owner": {
             "id": shown_id(SERVICE_ACCOUNT, key.id),

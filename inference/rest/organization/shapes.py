@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from tenants.api.fields import ShownOnce
+
 Shape = serializers.Serializer[Any]
 
 
@@ -36,13 +38,13 @@ class MadeKeyShape(Shape):
     id = serializers.CharField()
     object = serializers.CharField()
     name = serializers.CharField()
-    value = serializers.CharField(help_text="Shown this once")
+    value = ShownOnce()
     created_at = serializers.IntegerField()
     expires_at = serializers.IntegerField(allow_null=True)
 
 
 class MadeServiceAccountShape(ServiceAccountShape):
-    api_key = MadeKeyShape()
+    api_key = MadeKeyShape(allow_null=True)
 
 
 class AccountOfKeyShape(Shape):
@@ -63,6 +65,7 @@ class ProjectKeyShape(Shape):
     name = serializers.CharField()
     redacted_value = serializers.CharField()
     created_at = serializers.IntegerField()
+    last_used_at = serializers.IntegerField(allow_null=True)
     expires_at = serializers.IntegerField(allow_null=True)
     owner = OwnerShape()
     owner_project_access = serializers.CharField()
@@ -79,12 +82,13 @@ class AdminKeyShape(Shape):
     name = serializers.CharField()
     redacted_value = serializers.CharField()
     created_at = serializers.IntegerField()
+    last_used_at = serializers.IntegerField(allow_null=True)
     expires_at = serializers.IntegerField(allow_null=True)
     owner = AdminOwnerShape()
 
 
 class MadeAdminKeyShape(AdminKeyShape):
-    value = serializers.CharField(help_text="Shown this once")
+    value = ShownOnce()
 
 
 class UserShape(Shape):

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import uuid4
 
+import msgspec
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.response import HttpResponseRedirectBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views import View
 from rest_framework.exceptions import APIException, PermissionDenied
-from rest_framework.renderers import JSONRenderer
 
 from gdpr.domain.audit import answered_request
 from gdpr.ids import uuid7
@@ -22,7 +22,7 @@ from rbee.dashboard.arrival import Arrival, find_arrival
 from rbee.pages import problem
 from tenants.api.permissions import wanted_by, why_not
 from tenants.domain.authentication import Caller, Person
-from tenants.domain.repeats import AnotherBody, answer_once
+from tenants.domain.repeats import AnotherBody, Made, answer_once
 from tenants.domain.rights import capabilities_of, may
 from tenants.enums import TenantStatus
 from tenants.rules import Capability
@@ -128,8 +128,9 @@ class Once:
         token = self.page.request.POST.get(self.FIELD, "")[:64]
         asked = (str(self.page.arrival.actor), self.page.request.path, token)
 
-        def answer() -> tuple[int, bytes]:
-            return 201, JSONRenderer().render({"made": make()})
+        def answer() -> Made:
+            name = msgspec.json.encode({"made": make()})
+            return Made(201, name, name)
 
         if not token:
             raise AnotherBody

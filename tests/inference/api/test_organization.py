@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from openai import AuthenticationError, NotFoundError, OpenAI
 
+from gdpr.models import AuditEntry
+from gdpr.scope import colony_tx
 from tests.factories.tenants import make_key, make_project
 from tests.inference.api.conftest import Colony
 
@@ -47,3 +49,18 @@ def test_wrong_admin_key_is_refused_as_openai_does(business: Colony) -> None:
             client.admin.organization.projects.list()
 
     assert refused.value.code == "invalid_api_key"
+
+
+def test_refused_administration_is_in_the_audit_log(business: Colony) -> None:
+    project = make_project()
+    with business.call(make_key(project)[1]) as client:
+        refused = client.get("/v1/organization/users")
+        assert refused.status_code == 403
+
+    def entries() -> list[AuditEntry]:
+        with colony_tx("tests"):
+            return list(AuditEntry.objects.filter(tenant_id=project.tenant_id, event="request.refused"))
+
+    (entry,) = business.wait_for(entries, timeout_s=3)
+    assert entry.request_id == refused.headers["x-request-id"]
+    assert entry.details["asked"] == "GET /v1/organization/users"

@@ -57,9 +57,12 @@ def test_every_operation_is_named_and_summed_up(schema: dict[str, Any]) -> None:
 def test_every_operation_says_what_it_takes_and_answers(schema: dict[str, Any]) -> None:
     for path, method, operation in operations(schema):
         for status, response in operation["responses"].items():
+            assert response["description"], path
+            if status == "204":
+                assert "content" not in response, (path, method)
+                continue
             assert "content" in response, (path, method, status)
             found = response["content"]["application/json"]["schema"]
-            assert response["description"], path
             if status.startswith("2"):
                 assert found.get("type") != "array", f"{path}: lists come in pages"
             else:
@@ -106,6 +109,35 @@ def test_every_view_that_looks_at_if_match_says_so() -> None:
     ]
 
     assert wrong == []
+
+
+def test_secrets_that_are_shown_once_are_not_kept_for_repeated_requests(schema: dict[str, Any]) -> None:
+    """Each view that shows one says which field it is."""
+    components = schema["components"]["schemas"]
+
+    def is_secret(field: dict[str, Any]) -> bool:
+        inner = [components[each["$ref"].rpartition("/")[2]] for each in field.get("allOf", [])]
+        nested = [each for shape in inner for each in shape.get("properties", {}).values()]
+        return any(each.get("description", "").startswith("Shown this once") for each in [field, *nested])
+
+    found = {}
+    for path, method, operation in operations(schema):
+        for status, response in operation["responses"].items():
+            if method != "post" or not status.startswith("2") or "content" not in response:
+                continue
+            shape = response["content"]["application/json"]["schema"].get("$ref", "").rpartition("/")[2]
+            fields = components.get(shape, {}).get("properties", {})
+            for name, field in fields.items():
+                if is_secret(field):
+                    found[path] = name
+
+    said = {
+        "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", path): view.shown_once
+        for path, view in views_in(get_resolver().url_patterns)
+        if getattr(view, "shown_once", "") and not path.startswith("openai/")
+    }
+    assert len(found) >= 8
+    assert found == said
 
 
 def test_headers_that_make_changes_safe_are_told(schema: dict[str, Any]) -> None:

@@ -34,7 +34,9 @@ VOLATILE_HEADERS: Final = {"set-cookie", "date", "expires", "x-request-id", "con
 VOLATILE: Final = re.compile(
     rb'(name="csrfmiddlewaretoken" value="|name="once" value="|"session_token": ?")[^"]*"|"at": ?[0-9.]+'
 )
-MADE: Final = re.compile(rb'"(id|kid|key|last4|secret|sha256|created_at|expires_at)": ?"[^"]*"')
+MADE: Final = re.compile(
+    rb'"(id|kid|key|value|redacted_value|last4|secret|sha256|created_at|expires_at)": ?("[^"]*"|[0-9]+)'
+)
 WRITES: Final = re.compile(r"\s*(INSERT|UPDATE|DELETE|WITH)", re.IGNORECASE)
 REFERRING: Final = {"tenant", "project", "key", "member", "webhook"}  # fields of these names name an object
 LOG_IN: Final = "/accounts/login/?next="
@@ -75,7 +77,7 @@ class Answer(NamedTuple):
     def masked(self, values: Iterable[str]) -> Answer:
         """Without what the request itself said, which an answer may repeat."""
         body, headers = VOLATILE.sub(b"*", self.body), repr(self.headers)
-        if self.status == 201:
+        if self.status == 201 or (self.status == 200 and self.wrote):
             body = MADE.sub(b"*", body)
         for value in sorted(set(values), key=len, reverse=True):
             for said in {value, quote(value, safe="")}:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
+from inference.rest.organization.usage import KINDS
+
 PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 
 
@@ -95,6 +97,13 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "account/memberships/{slug}": (of(slug="{tenant}"),),
     "alerts": (*LIST, of("GET", query="state=all")),
     "alerts/{alert}/close": (of(alert="{alert}"), of(alert="{operator_alert}")),
+    "audit": (
+        *LIST,
+        of("GET", query="event=task.*"),
+        of("GET", query="about=key:{kid}"),
+        of("GET", query="project={project_id}"),
+        of("GET", query="actor={actor}"),
+    ),
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),
@@ -114,11 +123,20 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "keys": (
         *LIST,
         of("GET", query="include_revoked=true"),
+        of("GET", query="project={project}"),
         of("POST", body={"name": "x"}),
         of("POST", body={"name": "x", "tenant": "{tenant}"}),
         of("POST", body={"name": "x", "project": "{project}"}),
     ),
-    "keys/{key}": (of(key="{key_id}"), of(key="{kid}"), of(key="{brought_key_id}")),
+    "keys/report-leak": (of(body={"key": "{brought}"}, is_blind=True),),
+    "keys/{key}": (
+        of("GET DELETE", key="{key_id}"),
+        of("GET DELETE", key="{kid}"),
+        of("GET DELETE", key="{brought_key_id}"),
+        of("PATCH", key="{key_id}", body={"name": "x"}),
+        of("PATCH", key="{kid}", body={"name": "x"}),
+    ),
+    "keys/{key}/rotate": (of(key="{key_id}"), of(key="{kid}"), of(key="{brought_key_id}")),
     "limits": OWN,
     "limits/{kind}/{name}": (
         of("GET", kind="tenant", name="{tenant}"),
@@ -209,7 +227,13 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of(slug="{tenant}", body={"member": "{member}", "confirm": "{tenant}"}),
         of(slug="{own_tenant}", body={"member": "{member}", "confirm": "{own_tenant}"}),
     ),
-    "usage": (*LIST, of(query="model={model}")),
+    "usage": (
+        *LIST,
+        of(query="model={model}"),
+        of(query="project={project_id}"),
+        of(query="key={key_id}"),
+        of(query="key={kid}"),
+    ),
     "webhooks": (
         *LIST,
         of("POST", body={"url": "https://example.org/{own_new}"}),
@@ -233,6 +257,79 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "webhooks/{webhook}/resume": WEBHOOK,
     "webhooks/{webhook}/rotate": WEBHOOK,
     "webhooks/{webhook}/test": WEBHOOK,
+}  # fmt: skip
+
+
+def _listed(name: str) -> tuple[Target, ...]:
+    """`name`: of what is listed, whose identifier is where a page begins."""
+    return of("GET"), of("GET", query=f"after={{{name}}}", is_blind=True)
+
+
+OF_PROJECT = {"project": "{org_project}"}
+SINCE = "start_time=1767225600"
+USAGE = (
+    of(query=SINCE),
+    of(query=f"{SINCE}&project_ids={{org_project}}", is_blind=True),
+    of(query=f"{SINCE}&api_key_ids={{org_key}}", is_blind=True),
+    of(query=f"{SINCE}&user_ids={{org_user}}", is_blind=True),
+    of(query=f"{SINCE}&models={{model}}", is_blind=True),
+)
+ORGANIZATION: Final[Mapping[str, Sequence[Target]]] = {
+    "admin_api_keys": (*_listed("org_key"), of("POST", body={"name": "x"})),
+    "admin_api_keys/{key}": (of(key="{org_admin_key}"),),
+    "audit_logs": (
+        *_listed("org_entry"),
+        of(query="project_ids[]={org_project}", is_blind=True),
+        of(query="actor_ids[]={org_user}", is_blind=True),
+        of(query="resource_ids[]={org_key}", is_blind=True),
+    ),
+    "costs": (of(query=SINCE), of(query=f"{SINCE}&project_ids={{org_project}}", is_blind=True)),
+    "invites": (
+        *_listed("org_invite"),
+        of("POST", body={"email": "{own_new}@example.org", "role": "reader"}),
+        of("POST", body={"email": "{email}", "role": "reader"}),
+        of("POST", body={"email": "{guest}", "role": "reader"}, is_blind=True),
+    ),
+    "invites/{invite}": (of(invite="{org_invite}"),),
+    "projects": (*_listed("org_project"), of("POST", body={"name": "{own_new}"})),
+    "projects/{project}": (of("GET", **OF_PROJECT), of("POST", **OF_PROJECT, body={"name": "x"})),
+    "projects/{project}/api_keys": (of(**OF_PROJECT),),
+    "projects/{project}/api_keys/{key}": (
+        of(**OF_PROJECT, key="{org_key}"),
+        of(project="{own_org_project}", key="{org_key}"),
+        of(**OF_PROJECT, key="{own_org_key}"),
+    ),
+    "projects/{project}/archive": (of(**OF_PROJECT),),
+    "projects/{project}/rate_limits": (of(**OF_PROJECT),),
+    "projects/{project}/rate_limits/{rate_limit}": (
+        of(**OF_PROJECT, rate_limit="rl-all-models", body={"max_requests_per_1_minute": 7}),
+    ),
+    "projects/{project}/service_accounts": (
+        of("GET", **OF_PROJECT),
+        of("POST", **OF_PROJECT, body={"name": "x"}),
+    ),
+    "projects/{project}/service_accounts/{account}": (
+        of(**OF_PROJECT, account="{org_account}"),
+        of(project="{own_org_project}", account="{org_account}"),
+        of(**OF_PROJECT, account="{own_org_account}"),
+    ),
+    "projects/{project}/users": (
+        of("GET", **OF_PROJECT),
+        of("POST", **OF_PROJECT, body={"user_id": "{org_user}", "role": "member"}),
+        of("POST", project="{own_org_project}", body={"user_id": "{org_user}", "role": "member"}),
+        of("POST", project="{own_org_project}", body={"email": "{email}", "role": "member"}),
+    ),
+    "projects/{project}/users/{user}": (
+        of("GET DELETE", **OF_PROJECT, user="{org_user}"),
+        of("GET DELETE", project="{own_org_project}", user="{org_user}"),
+        of("POST", **OF_PROJECT, user="{org_user}", body={"role": "member"}),
+    ),
+    **{f"usage/{kind}": USAGE for kind in KINDS},
+    "users": (*_listed("org_user"), of("GET", query="emails[]={email}", is_blind=True)),
+    "users/{user}": (
+        of("GET DELETE", user="{org_user}"),
+        of("POST", user="{org_user}", body={"role": "reader"}),
+    ),
 }  # fmt: skip
 
 HIVES: Final[Mapping[str, Sequence[Target]]] = {"/hive/v1/join": OWN, "/hive/v1/placements": OWN}
@@ -327,6 +424,11 @@ DASHBOARD: Final[Mapping[str, Sequence[Target]]] = {
 
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     **{f"/api/v1/{path}": found for path, found in MANAGEMENT.items()},
+    **{
+        f"{prefix}/organization/{path}": found
+        for prefix in ("/v1", "/openai/v1")
+        for path, found in ORGANIZATION.items()
+    },
     **HIVES,
     **{
         f"/_allauth/{client}/v1/{path}": found

@@ -21,13 +21,31 @@ from django.apps import apps
 from django.db import models
 from django.utils import timezone
 
-from billing.models import AttemptFence, LedgerTransfer, Price, UsageEvent
+from billing.models import (
+    AttemptFence,
+    Balance,
+    BillingAccount,
+    LedgerTransfer,
+    Payment,
+    Price,
+    UsageEvent,
+)
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
 from gdpr.secrets import seal
 from inference.models import Decision, Policy, PolicyVersion
+from inference.rest.organization.base import (
+    ENTRY,
+    INVITE,
+    KEY,
+    PROJECT,
+    SERVICE_ACCOUNT,
+    USER,
+    shown_id,
+)
 from tenants.domain.impersonation import begin_impersonation
+from tenants.domain.keys import rotate_api_key
 from tenants.enums import Role
 from tenants.models import (
     Alert,
@@ -57,13 +75,16 @@ from tests.factories.tenants import (
 
 # What has no room for a marker, or holds one of a few values that the program itself chooses.
 TOO_SMALL: Final = {
-    "ApiKey": {"last4", "scopes"},
+    "ApiKey": {"last4", "old_last4", "scopes"},
     "AttemptFence": {"lowest_valid_attempt"},
     "AuditEntry": {"schema_version", "seq"},
+    "Balance": {"currency"},
+    "BillingAccount": {"currency", "country", "vat_id"},
     "Impersonation": {"requests"},
     "LedgerTransfer": {"kind", "currency"},
     "Policy": {"on_error"},
     "KeptAnswer": {"status"},
+    "Payment": {"currency"},
     "PolicyVersion": {"number", "origin"},
     "UsageEvent": {"attempt", "currency"},
     "WebhookDelivery": {"attempt", "fence"},
@@ -121,7 +142,7 @@ def make_world(*, people: bool = True) -> World:
         )  # fmt: skip
     world.names |= {
         "tenant": tenant.slug, "tenant_id": str(tenant.id), "project": project.slug, "project_id": str(project.id),
-        "alert": str(alert.id),
+        "alert": str(alert.id), **_organization(world),
     }  # fmt: skip
     world.markers = frozenset(_markers(world))
     return world
@@ -145,8 +166,8 @@ def absent_names(like: World) -> dict[str, str]:
     for name, value in like.names.items():
         if name == "kid":
             made[name] = secrets.token_hex(len(value))[: len(value)]
-        elif name in {"answer", "request"}:
-            made[name] = value[:-32] + uuid7().hex
+        elif re.fullmatch("[a-z_-]+[_-][0-9a-f]{32}", value):
+            made[name] = value[:-20] + secrets.token_hex(10)  # between the same rows of others
         elif name == "cursor":
             made[name] = value[:11] + secrets.token_hex(6)[:11]  # between the same rows of others
         elif like.mark in value:
@@ -214,6 +235,7 @@ def _keys(world: World) -> dict[str, str]:
             world.project, name=f"{world.mark} {kind}", scopes=["inference", "manage"]
         )
     ApiKey.objects.filter(id=made["manage"].id).update(limits=limits())
+    made["both"], world.secrets["both"] = rotate_api_key(made["both"], actor=TESTER)
     ApiKey.objects.filter(id=made["revoked"].id).update(revoked_at=yesterday)
     ApiKey.objects.filter(id=made["expired"].id).update(expires_at=yesterday)
     for kind, writes in {"reading": False, "writing": True, "ended": False, "overdue": False}.items():
@@ -227,6 +249,7 @@ def _keys(world: World) -> dict[str, str]:
     key = made["inference"]
     return {
         "key_id": str(key.id), "kid": key.kid, "brought_key_id": str(brought.id), "visit": str(made["reading"].id),
+        "brought": world.secrets["brought"],
         "cursor": cursor_of(key.id),
     }  # fmt: skip
 
@@ -299,6 +322,17 @@ def _books(world: World) -> dict[str, str]:
         month=month, id=task_id, transaction_id=task_id, tenant=tenant, kind="task", debit_account=f"tenant:{mark}",
         credit_account=f"revenue:{mark}", amount_micros=number(53), currency="EUR", booked_at=timezone.now(),
     ).save()  # fmt: skip
+    Balance.objects.filter(tenant=tenant).update(
+        balance_micros=number(53), reserved_micros=number(53), floor_micros=number(50)
+    )
+    BillingAccount.objects.create(
+        tenant=tenant, mode="postpaid", currency="EUR", credit_limit_micros=number(53), legal_name=f"{mark} B.V.",
+        address=f"{mark} street", country="NL", vat_id=mark[:20], email=f"{mark}.bills@example.org",
+    )  # fmt: skip
+    Payment.objects.create(
+        tenant=tenant, method="bank", status="succeeded", amount_micros=number(53), tax_micros=number(50),
+        refunded_micros=number(50), currency="EUR", reference=f"{mark}-reference", note=f"{mark} note",
+    )  # fmt: skip
     AttemptFence.objects.create(task_id=task_id, tenant=tenant, lowest_valid_attempt=2)
     AuditEntry(
         month=month, id=task_id, tenant_id=tenant.id, event=f"{mark}.happened", actor=f"user:{mark}",
@@ -311,9 +345,29 @@ def _books(world: World) -> dict[str, str]:
         attempts=[{"worker": mark}], worker=f"{mark}-worker", micros=number(31),
     ).save()  # fmt: skip
     return {
-        "task": str(task_id), "answer": f"chatcmpl-{task_id.hex}", "request": request, "model": f"{mark}-model",
+        "actor": f"user:{mark}", "task": str(task_id), "answer": f"chatcmpl-{task_id.hex}", "request": request, "model": f"{mark}-model",
         "worker": f"{mark}-worker",
     }  # fmt: skip
+
+
+def _organization(world: World) -> dict[str, str]:
+    """What is there already, by the names that OpenAI's administration gives it."""
+    with colony_tx("names of a world"):
+        keys = ApiKey.objects.filter(
+            tenant=world.tenant, revoked_at=None, expires_at=None, brought_along=False
+        )
+        key, admin_key = keys.filter(scopes=["inference"]).get(), keys.filter(scopes=["manage"]).get()
+        entry = AuditEntry.objects.filter(tenant_id=world.tenant.id).first()
+    assert entry is not None
+    return {
+        "org_project": shown_id(PROJECT, world.project.id),
+        "org_key": shown_id(KEY, key.id),
+        "org_account": shown_id(SERVICE_ACCOUNT, key.id),
+        "org_admin_key": shown_id(KEY, admin_key.id),
+        "org_user": shown_id(USER, UUID(world.names["user"])),
+        "org_invite": shown_id(INVITE, UUID(world.names["invitation"])),
+        "org_entry": shown_id(ENTRY, entry.id),
+    }
 
 
 def _markers(world: World) -> Iterator[bytes]:
