@@ -18,6 +18,7 @@ from rest_framework.exceptions import APIException, PermissionDenied
 
 from gdpr.domain.audit import answered_request
 from gdpr.ids import uuid7
+from inference.rest.refusals import REFUSED, hand_over_of
 from rbee.dashboard.arrival import Arrival, find_arrival
 from rbee.pages import problem
 from tenants.api.permissions import wanted_by, why_not
@@ -104,6 +105,8 @@ class Page(View):
             _words(error.detail) if isinstance(error, APIException) else "There is nothing here by that name."
         )
         title = TITLES.get(status, "That did not work")
+        if self._arrival is not None and status in REFUSED:
+            hand_over_of(self.request, self._arrival.caller, self._arrival.actor, status, "permission_denied")
         if self._arrival is None:
             return problem(self.request, status, title, message)
         return self.page("problem.html", {"title": title, "message": message}, status)

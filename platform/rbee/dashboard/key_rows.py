@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -89,8 +90,6 @@ def rows_of(caller: Caller, keys: Sequence[ApiKey]) -> list[Row]:
 
 
 def currency_of(caller: Caller) -> str:
-    from uuid import UUID
-
     with tenant_tx(caller.tenant_id):
         return find_account(UUID(caller.tenant_id)).currency
 

@@ -18,7 +18,7 @@ from rbee.dashboard.key_rows import currency_of, rows_of
 from tenants.api.base import page_of
 from tenants.api.etags import ChangedMeanwhile, etag_of, unchanged_since
 from tenants.api.key_fields import KEY_STATUSES, KeyOut
-from tenants.api.keys import MORE, filtered_keys, find_key, steady
+from tenants.api.keys import filtered_keys, find_key, steady
 from tenants.api.tenancy import find_project, find_tenant
 from tenants.domain.keys import KeyIsOver, KeyRefused, issue_api_key, rotate_api_key, update_api_key
 from tenants.domain.limit_shape import LimitsRefused
@@ -48,7 +48,7 @@ class KeyPage(Page):
         """Raises PermissionDenied: who may do less than the key could take it over."""
         key = self.found(name)
         if not may_grant_scopes(self.caller, frozenset(key.scopes)):
-            raise PermissionDenied(MORE)
+            raise PermissionDenied("This key may do more than you; ask an administrator.")
         return key
 
     def key_page(self, template: str, key: ApiKey, shown: dict[str, Any], status: int = 200) -> HttpResponse:

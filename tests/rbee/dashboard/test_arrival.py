@@ -9,6 +9,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 
 from gdpr.scope import colony_tx
+from inference.domain.refusal_log import HANDED
 from tenants.models import ApiKey, Impersonation, Tenant
 from tests.factories.tenants import make_key, make_member, make_project, make_user
 from tests.inference.conftest import Api, audit_events
@@ -118,6 +119,20 @@ def test_form_of_a_page_that_was_left_open_acts_where_it_was_made(operator: Api)
     assert browser.resend("/dashboard/keys/new", {**left_open, "name": "where"}).status_code == 201
     with colony_tx("tests"):
         assert ApiKey.objects.get(name="where").tenant_id == first.tenant_id
+
+
+def test_refusal_is_on_its_way_into_the_audit_log(operator: Api) -> None:
+    member = make_member(make_project().tenant, "viewer")
+    HANDED.clear()
+
+    Browser(member.user).get("/dashboard/keys/new")
+
+    (refusal,) = HANDED
+    HANDED.clear()
+    assert (refusal.event, refusal.tenant_id, refusal.actor) == (
+        "request.refused", member.tenant_id.hex, f"user:{member.user_id.hex}",
+    )  # fmt: skip
+    assert (refusal.status, refusal.asked) == (403, "GET /dashboard/keys/new")
 
 
 def test_who_is_in_no_tenant_is_told_so(operator: Api) -> None:
