@@ -16,6 +16,7 @@ from django.db.models import Model
 from rest_framework.exceptions import NotFound, PermissionDenied
 
 from gdpr.scope import TenantManager, colony_tx
+from rbee.dashboard import keys as pages
 from tenants.api import base, invitations, keys, members, permissions, webhooks
 from tenants.domain import authentication
 from tenants.domain.keys import issue_api_key
@@ -150,6 +151,10 @@ def without_scope(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(keys, "scope_of", lambda caller, reason: colony_tx(reason))
 
 
+def page_without_scope(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pages, "tenant_tx", lambda tenant_id: colony_tx("a planted bug"))
+
+
 def forbidden_for_foreign(patch: pytest.MonkeyPatch) -> None:
     found = members.OneMember.found
 
@@ -208,6 +213,7 @@ def role_is_not_asked(patch: pytest.MonkeyPatch) -> None:
     ("plant", "prefix", "kind", "finding"),
     [
         (without_scope, "/api/v1/keys/", Kind.STRANGER, "shows"),
+        (page_without_scope, "/dashboard/keys/{key}", Kind.STRANGER, "shows"),
         (forbidden_for_foreign, "/api/v1/members/", Kind.STRANGER, "by its status 403"),
         (one_query_more, "/api/v1/webhooks/{webhook}/pause", Kind.STRANGER, "by its queries"),
         (revoked_is_good, "/api/v1/usage", Kind.OVER, "by revoked: shows"),

@@ -41,6 +41,8 @@ WRITES: Final = re.compile(r"\s*(INSERT|UPDATE|DELETE|WITH)", re.IGNORECASE)
 REFERRING: Final = {"tenant", "project", "key", "member", "webhook"}  # fields of these names name an object
 LOG_IN: Final = "/accounts/login/?next="
 FORMS: Final = ("/accounts/", "/dashboard")
+# Around each page it is said who is logged in, and in which of their tenants: also to who may not see the page.
+FRAME: Final = re.compile(rb'<header class="bar">.*?<main', re.DOTALL)
 SAVEPOINTS: Final = re.compile("SAVEPOINT")
 # What a visit leaves behind in the tenant that is visited is meant for it.
 OF_VISITS: Final = frozenset({"gdpr_auditentry", "tenants_impersonation"})
@@ -138,7 +140,13 @@ class Matrix:
             return "changed a row"
         if cell.wanted and foreign.is_let_in and not self.may_be_let_in(cell):
             return f"let in: {foreign.status}"
-        if target.names and not target.why and not (caller.own is caller.aims_at and self.is_their_own(cell)):
+        is_of_it = caller.kind == Kind.INSIDER and target.says_where
+        if (
+            target.names
+            and not target.why
+            and not is_of_it
+            and not (caller.own is caller.aims_at and self.is_their_own(cell))
+        ):
             absent = self.ask(cell, absent_ones).masked(absent_ones[name] for name in target.names)
             if difference := self.difference(seen, absent, is_timed=bool(cell.wanted)):
                 return f"tells from what is not there by its {difference}"
@@ -171,7 +179,9 @@ class Matrix:
 
     def marker_in(self, cell: Cell, answer: Answer) -> bytes | None:
         caller = cell.caller
-        text = answer.body + answer.headers[0][0].encode()
+        is_theirs = caller.is_browser and caller.kind != Kind.STRANGER
+        body = FRAME.sub(b"", answer.body) if is_theirs else answer.body
+        text = body + answer.headers[0][0].encode()
         is_own = caller.kind == Kind.STRANGER or self.is_their_own(cell)
         for world in self.worlds:
             if is_own and world is caller.own:

@@ -20,7 +20,8 @@ PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 @dataclass(frozen=True)
 class Target:
     """`on`: methods, all of the route's when empty. `path` maps the route's parameters to placeholders. `why`: the answer
-    may tell whether there is such an object, for this reason. `is_blind`: it tells nobody, also not whose it is."""
+    may tell whether there is such an object, for this reason. `is_blind`: it tells nobody, also not whose it is.
+    `says_where`: in which of their tenants a person acts, who knows those."""
 
     on: str = ""
     path: Mapping[str, str] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Target:
     body: Mapping[str, Any] | None = None
     why: str = ""
     is_blind: bool = False
+    says_where: bool = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -58,9 +60,10 @@ def of(
     body: Mapping[str, Any] | None = None,
     why: str = "",
     is_blind: bool = False,
+    says_where: bool = False,
     **path: str,
 ) -> Target:
-    return Target(on, path, query, body, why, is_blind)
+    return Target(on, path, query, body, why, is_blind, says_where)
 
 
 def fill(text: str, names: Mapping[str, str], *, quoting: bool = False) -> str:
@@ -407,12 +410,16 @@ DASHBOARD: Final[Mapping[str, Sequence[Target]]] = {
     "/keys/new": (
         of(),
         of("POST", body={"name": "x", "scopes": "inference", "once": "{own_new}", "project": "{project}"}),
-        of("POST", body={"name": "x", "scopes": "inference", "once": "{own_new}", "tenant": "{tenant}"}),
+        of(
+            "POST",
+            body={"name": "x", "scopes": "inference", "once": "{own_new}", "tenant": "{tenant}"},
+            says_where=True,
+        ),
     ),
     "/keys/{key}": (
         *KEY,
         of("POST", key="{key_id}", body={"name": "x"}),
-        of("POST", key="{key_id}", body={"name": "x", "tenant": "{tenant}"}),
+        of("POST", key="{key_id}", body={"name": "x", "tenant": "{tenant}"}, says_where=True),
     ),
     "/keys/{key}/leaked": KEY,
     "/keys/{key}/revoke": KEY,
