@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.decorators import method_decorator
@@ -36,7 +37,7 @@ class Invited(View):
             accept(token, user=user, name=name, password=password)
         except TenantRefused as refused:
             return self._page(request, open_invitation(token), str(refused))
-        return redirect("account_email" if user else "account_login")
+        return redirect(settings.LOGIN_REDIRECT_URL if user else "account_login")
 
     def _page(self, request: HttpRequest, invitation: Invitation | None, problem: str = "") -> HttpResponse:
         if invitation is None:

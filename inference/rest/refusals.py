@@ -1,4 +1,4 @@
-"""Refused requests of the management API, on their way into the audit log: `inference.domain.refusal_log`."""
+"""Refused requests of the management API and of the dashboard, on their way into the audit log: `inference.domain.refusal_log`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def hand_over(error: Exception, request: Request, status: int, code: str) -> Non
         actor = Actor.user(user.id)
     else:
         actor = Actor("source", source_pseudonym(client_of(http)))
+    hand_over_of(http, caller, actor, status, code)
+
+
+def hand_over_of(http: HttpRequest, caller: Caller | None, actor: Actor, status: int, code: str) -> None:
+    """By who asked, where that is known."""
     is_nobody = status == 401 and caller is None
     HANDED.append(
         Refusal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,6 +50,7 @@ def account_settings(env: Env) -> dict[str, Any]:
         "ACCOUNT_EMAIL_NOTIFICATIONS": True,
         "ACCOUNT_REAUTHENTICATION_REQUIRED": True,
         "ACCOUNT_EMAIL_SUBJECT_PREFIX": "",
+        "ACCOUNT_USER_DISPLAY": attrgetter("email"),  # in what pages say to that person
         "ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE": True,
         "HEADLESS_CLIENTS": ("app", "browser"),
         "MFA_ADAPTER": "tenants.adapters.MFAAdapter",
@@ -57,7 +59,8 @@ def account_settings(env: Env) -> dict[str, Any]:
         "SOCIALACCOUNT_ADAPTER": "tenants.adapters.SocialAccountAdapter",
         "SOCIALACCOUNT_STORE_TOKENS": False,
         "SOCIALACCOUNT_LOGIN_ON_GET": False,
-        "LOGIN_REDIRECT_URL": "/accounts/email/",
+        "LOGIN_REDIRECT_URL": "/dashboard",
+        "ACCOUNT_LOGOUT_REDIRECT_URL": "/accounts/login/",
         "SESSION_COOKIE_NAME": "rbee_session",
         "SESSION_COOKIE_SECURE": is_secure,
         "CSRF_COOKIE_NAME": "rbee_csrf",

@@ -19,10 +19,11 @@ with exit_on_misconfiguration():
 
     from inference.api.app import Lane
 
+from rbee.assets import Assets
 from rbee.front import Front, Lifespan, refuse_websocket
 
 lane = Lane()
 
 application = ProtocolTypeRouter(
-    {"http": Front(lane, django), "websocket": refuse_websocket, "lifespan": Lifespan(lane)}
+    {"http": Front(lane, django, Assets()), "websocket": refuse_websocket, "lifespan": Lifespan(lane)}
 )

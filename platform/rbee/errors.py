@@ -25,6 +25,7 @@ from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
 from inference.rest.authentication import AddressNotAllowed
 from inference.rest.refusals import REFUSED, hand_over
+from rbee.pages import is_page, problem
 from tenants.domain.keys import KeyIsOver, KeyRefused
 from tenants.domain.tenancy import StateRefused, TenantRefused, TenantTaken
 
@@ -101,6 +102,8 @@ def _answer_to(error: Exception) -> Response:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_page(request):
+        return problem(request, 400, "That makes no sense", "The request is not one that a browser sends.")
     return _plain(400, INVALID, "invalid_request", "The request makes no sense.")
 
 
@@ -109,6 +112,10 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    if is_page(request):
+        return problem(
+            request, 403, "This form is too old", "Go back, load the page again, and send it from there."
+        )
     return _plain(
         403,
         PERMISSION,
@@ -118,6 +125,8 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if is_page(request):
+        return problem(request, 404, "There is nothing here", "There is nothing here by that name.")
     path = "".join(char if char.isprintable() else "?" for char in request.path[:200])
     return _plain(404, INVALID, "unknown_url", f"Unknown request URL: {request.method} {path}.")
 

@@ -1,4 +1,4 @@
-"""What stands between the server and the two applications: which paths the lane takes, and when it starts and ends."""
+"""What stands between the server and the applications: which paths each takes, and when it starts and ends."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ ORGANIZATION_PREFIXES = (
     "/v1/organization/",
     "/openai/v1/organization/",
 )  # OpenAI's administration, by Django
+ASSETS_PREFIX = "/static/"
 LANE_PATHS = frozenset({"/v1", "/openai/v1", "/openapi.json", "/hive/v1/receipts", "/healthz", "/readyz"})
 
 logger = logging.getLogger(__name__)
@@ -29,9 +30,10 @@ class HasLife(Protocol):
 class Front:
     """Returns the application's awaitable as it is: one frame fewer on each of its steps."""
 
-    def __init__(self, lane: Application, django: Application) -> None:
+    def __init__(self, lane: Application, django: Application, assets: Application) -> None:
         self.lane = lane
         self.django = django
+        self.assets = assets
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path: str = scope["path"]
@@ -39,6 +41,8 @@ class Front:
             path.startswith(LANE_PREFIXES) and not path.startswith(ORGANIZATION_PREFIXES)
         ) or path in LANE_PATHS:
             return self.lane(scope, receive, send)
+        if path.startswith(ASSETS_PREFIX):
+            return self.assets(scope, receive, send)
         return self.django(scope, receive, send)
 
 

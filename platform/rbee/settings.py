@@ -31,7 +31,12 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
 ]
-MIDDLEWARE = ["django.middleware.security.SecurityMiddleware", *accounts.MIDDLEWARE]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "rbee.pages.content_security_policy",
+    *accounts.MIDDLEWARE,
+]
 ROOT_URLCONF = "rbee.urls"
 ASGI_APPLICATION = "rbee.asgi.application"
 TEMPLATES = [
@@ -62,7 +67,7 @@ globals().update(accounts.account_settings(RBEE), **email_settings(RBEE.smtp_url
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
-STATIC_URL = "static/"
+STATIC_URL = "/static/"
 APPEND_SLASH = False
 # The body of a request for an image or of a long conversation; the lane for /v1 has its own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024

@@ -4,6 +4,7 @@ from tenants.views import Invited
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("inference.urls")),
+    path("dashboard", include("rbee.dashboard.routes")),
     path("accounts/invitation/<str:token>/", Invited.as_view(), name="invitation"),
     path("accounts/", include("allauth.urls")),
     path("_allauth/", include("allauth.headless.urls")),

@@ -36,8 +36,16 @@ def unchanged(
     request: Request, scope: AbstractContextManager[None], row: M, show: Callable[[M], Any]
 ) -> Iterator[None]:
     """Around the change of `row`, which is locked until that has committed. Raises ChangedMeanwhile."""
-    wanted = request.headers.get("If-Match", "*").strip()
-    if wanted == "*":
+    with unchanged_since(request.headers.get("If-Match", "*"), scope, row, show):
+        yield
+
+
+@contextmanager
+def unchanged_since(
+    wanted: str, scope: AbstractContextManager[None], row: M, show: Callable[[M], Any]
+) -> Iterator[None]:
+    """`wanted`: as If-Match has it. Raises ChangedMeanwhile."""
+    if wanted.strip() == "*":
         yield
         return
     with scope:

@@ -61,7 +61,7 @@ class KeyView(ManagementView):
 
     def tagged(self, key: ApiKey) -> Response:
         shown = self.shown(key)
-        return Response(shown, headers={"ETag": etag_of(_steady(shown))})
+        return Response(shown, headers={"ETag": etag_of(steady(shown))})
 
     def check_scopes(self, scopes: list[str]) -> None:
         if not may_grant_scopes(self.caller, frozenset(scopes)):
@@ -76,7 +76,7 @@ class Keys(KeyView):
     def get(self, request: Request) -> Response:
         query = self.read_query(KeyQuery)
         with scope_of(self.caller, "keys of all tenants"):
-            rows = _filtered(ApiKey.objects.select_related("tenant", "project"), query)
+            rows = filtered_keys(ApiKey.objects.select_related("tenant", "project"), query)
             found, cursor = page_of(rows, query)
             return list_response([dict(KeyOut(row).data) for row in found], cursor)
 
@@ -124,7 +124,7 @@ class OneKey(KeyView):
         if "budget" in body and not may(self.caller, Capability.LIMITS_WRITE):
             raise PermissionDenied("Your role here does not change budgets.")
         scope = scope_of(self.caller, "a key, if unchanged")
-        with unchanged(request, scope, found, lambda row: _steady(self.shown(row))):
+        with unchanged(request, scope, found, lambda row: steady(self.shown(row))):
             update_api_key(found, body, actor=self.actor)
         return self.tagged(found)
 
@@ -164,7 +164,7 @@ def find_key(id_or_kid: str) -> ApiKey:
     return key
 
 
-def _filtered(rows: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]:
+def filtered_keys(rows: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]:
     if query["tenant"]:
         rows = rows.filter(tenant=find_tenant(query["tenant"]))
     if query["project"]:
@@ -180,5 +180,5 @@ def _filtered(rows: QuerySet[ApiKey], query: dict[str, Any]) -> QuerySet[ApiKey]
     return rows
 
 
-def _steady(shown: dict[str, Any]) -> dict[str, Any]:
+def steady(shown: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name not in OF_USE}

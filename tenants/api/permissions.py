@@ -41,7 +41,7 @@ class CanManage(BasePermission):
                 _refuse_without_tenant(user_of(request))
             raise NotAuthenticated(NO_CREDENTIAL)
         if capabilities_of(caller).isdisjoint(wanted):
-            raise PermissionDenied(_why(caller, wanted))
+            raise PermissionDenied(why_not(caller, wanted))
         return True
 
 
@@ -83,7 +83,7 @@ def _refuse_without_tenant(user: User | None) -> None:
     )
 
 
-def _why(caller: Caller, wanted: Capabilities) -> str:
+def why_not(caller: Caller, wanted: Capabilities) -> str:
     if not isinstance(caller, Person):
         if KeyScope.READ in caller.scopes and KeyScope.MANAGE not in caller.scopes:
             return "This key reads and changes nothing. Use one with the scope manage."

@@ -35,22 +35,23 @@ def report_leak(value: str) -> None:
         return
     holder = Actor.key(parsed.kid if parsed else key.kid)
     if hmac.compare_digest(bytes(key.mac), mac):
-        _end(key, holder, is_old=False)
+        end_leaked_key(key, actor=holder, is_old=False, by="Somebody who has the key")
     elif key.old_mac is not None and hmac.compare_digest(bytes(key.old_mac), mac):
-        _end(key, holder, is_old=True)
+        end_leaked_key(key, actor=holder, is_old=True, by="Somebody who has the key")
 
 
-def _end(key: ApiKey, holder: Actor, *, is_old: bool) -> None:
+def end_leaked_key(key: ApiKey, *, actor: Actor, is_old: bool, by: str = "A member of yours") -> None:
+    """`is_old`: only the value of before the last rotation leaked. Idempotent."""
     with tenant_tx(key.tenant_id):
         key = ApiKey.objects.select_for_update().get(id=key.id)
         if key.revoked_at is not None or (is_old and key.old_kid is None):
             return
-        audit.record("key.leak_reported", actor=holder, object_ref=ref_of(key), details={"old_value": is_old})
+        audit.record("key.leak_reported", actor=actor, object_ref=ref_of(key), details={"old_value": is_old})
         raise_alert(
             tenant_id=key.tenant_id,
             kind="key_leaked",
             object_ref=ref_of(key),
-            message=f"Somebody who has the key {key.kid} reported it as leaked. "
+            message=f"{by} reported the key {key.kid} as leaked. "
             + (
                 "The value of before its last rotation is ended; the key goes on."
                 if is_old
@@ -59,6 +60,6 @@ def _end(key: ApiKey, holder: Actor, *, is_old: bool) -> None:
         )
         publish("key.leaked", key.tenant_id, {**told(key), "old_value": is_old})
         if is_old:
-            end_old_value(key, actor=holder, reason=RevokedFor.LEAKED)
+            end_old_value(key, actor=actor, reason=RevokedFor.LEAKED)
         else:
-            revoke_api_key(key, actor=holder, reason=RevokedFor.LEAKED)
+            revoke_api_key(key, actor=actor, reason=RevokedFor.LEAKED)

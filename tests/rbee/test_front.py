@@ -45,10 +45,13 @@ class Part:
         ("/api/v1/status", "django"),
         ("/", "django"),
         ("/v10/models", "django"),
+        ("/static/rbee/rbee.css", "assets"),
+        ("/static", "django"),
+        ("/v1/static/x", "lane"),
     ],
 )
 async def test_path_is_served_by(path: str, name: str) -> None:
-    sent = await drive(Front(Named("lane"), Named("django")), {"type": "http", "path": path})
+    sent = await drive(Front(Named("lane"), Named("django"), Named("assets")), {"type": "http", "path": path})
 
     assert sent == [{"served by": name}]
 

@@ -19,13 +19,14 @@ from billing.domain.price_terms import set_terms
 from billing.domain.prices import ensure_card
 from billing.domain.rating import Terms
 from gdpr.scope import TenantManager, colony_tx
+from rbee.dashboard import keys as pages
 from tenants.api import base, invitations, keys, members, permissions, webhooks
 from tenants.domain import authentication
 from tenants.domain.keys import issue_api_key
 from tenants.models import Alert, Invitation, Member, Project, Tenant, WebhookEndpoint
 from tests.acceptance.figures import SCALE, note
 from tests.acceptance.tenants.isolation import matrix, routes
-from tests.acceptance.tenants.isolation.callers import Caller, Kind, bearer, make_cast, session
+from tests.acceptance.tenants.isolation.callers import Caller, Kind, bearer, cookies, make_cast, session
 from tests.acceptance.tenants.isolation.targets import DJANGO, of
 from tests.acceptance.tenants.isolation.world import make_world, unmarked
 from tests.factories.billing import make_price
@@ -136,6 +137,9 @@ def test_every_object_is_there_for_whose_it_is(the_matrix: matrix.Matrix, operat
     key = operator.client.defaults["HTTP_AUTHORIZATION"]
     rightful = [
         Caller("its owner", Kind.INSIDER, victim, victim, session(victim.people["owner"])),
+        Caller(
+            "its owner in a browser", Kind.INSIDER, victim, victim, cookies=cookies(victim.people["owner"])
+        ),
         Caller("its key", Kind.INSIDER, victim, victim, bearer(victim.secrets["manage"])),
         Caller("operator", Kind.INSIDER, victim, victim, {"authorization": key}),
     ]
@@ -147,6 +151,7 @@ def test_every_object_is_there_for_whose_it_is(the_matrix: matrix.Matrix, operat
         for target in DJANGO[route.path]
         if target.takes(method)
         for caller in rightful
+        if caller.is_browser == route.path.startswith("/dashboard")
     )
 
     assert the_matrix.dead(cells) == []
@@ -154,6 +159,10 @@ def test_every_object_is_there_for_whose_it_is(the_matrix: matrix.Matrix, operat
 
 def without_scope(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(keys, "scope_of", lambda caller, reason: colony_tx(reason))
+
+
+def page_without_scope(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pages, "tenant_tx", lambda tenant_id: colony_tx("a planted bug"))
 
 
 def forbidden_for_foreign(patch: pytest.MonkeyPatch) -> None:
@@ -214,6 +223,7 @@ def role_is_not_asked(patch: pytest.MonkeyPatch) -> None:
     ("plant", "prefix", "kind", "finding"),
     [
         (without_scope, "/api/v1/keys/", Kind.STRANGER, "shows"),
+        (page_without_scope, "/dashboard/keys/{key}", Kind.STRANGER, "shows"),
         (forbidden_for_foreign, "/api/v1/members/", Kind.STRANGER, "by its status 403"),
         (one_query_more, "/api/v1/webhooks/{webhook}/pause", Kind.STRANGER, "by its queries"),
         (revoked_is_good, "/api/v1/usage", Kind.OVER, "by revoked: shows"),

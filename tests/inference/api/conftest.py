@@ -33,6 +33,7 @@ from inference.domain.bootstrap import prepare_colony
 from inference.domain.hives import remove_hive
 from inference.domain.policy_source import DEFAULT_FILE
 from inference.models import Hive, Model, PolicyVersion
+from rbee.assets import Assets
 from rbee.front import Front, Lifespan, refuse_websocket
 from tests.conftest import close_connections
 from tests.factories.inference import make_hive, make_model, make_token
@@ -49,7 +50,7 @@ class Server:
         self.lane = lane
         application = ProtocolTypeRouter(
             {
-                "http": Front(lane, get_asgi_application()),
+                "http": Front(lane, get_asgi_application(), Assets()),
                 "websocket": refuse_websocket,
                 "lifespan": Lifespan(lane),
             }

@@ -12,6 +12,8 @@ from django.core.cache import cache
 from django.test import Client
 
 from gdpr.scope import colony_tx
+from gdpr.secrets import seal
+from rbee.dashboard.arrival import LABEL, VISIT
 from tenants.domain.authentication import Caller as Who
 from tenants.domain.authentication import find_caller, find_memberships
 from tenants.domain.impersonation import find_impersonator
@@ -42,6 +44,11 @@ class Caller:
     cookies: Mapping[str, str] = field(default_factory=dict)
     may: Capabilities = frozenset()
     is_logged_in: bool = False
+    everywhere: bool = False  # of browsers: also where programs call
+
+    @property
+    def is_browser(self) -> bool:
+        return bool(self.cookies)
 
     @property
     def by_session(self) -> bool:
@@ -77,7 +84,12 @@ class Cast:
         for role, user in theirs.people.items():
             yield stranger(f"other tenant's {role}", session(user), is_logged_in=True)
         owner = theirs.people["owner"]
-        yield stranger("other tenant's owner in a browser", {}, cookies=cookies(owner), is_logged_in=True)
+        for role, user in theirs.people.items():
+            yield stranger(
+                f"other tenant's {role} in a browser", {}, cookies=cookies(user), is_logged_in=True,
+                everywhere=user is owner,
+            )  # fmt: skip
+        yield stranger("visit reading another tenant, in a browser", {}, cookies=visiting(theirs))
         yield stranger(
             "other tenant's owner, by the victim's name",
             session(owner) | {TENANT_HEADER: victim.tenant.slug},
@@ -105,6 +117,15 @@ class Cast:
         yield over(
             "owner of a closed tenant", session(self.closed.people["owner"]), self.closed, is_logged_in=True
         )
+        yield over("logged out of a browser", {}, cookies=cookies_of_nobody(victim.people["viewer"]))
+        yield over("visit ended in a browser", {}, cookies=visiting(victim, "visit ended"))
+        yield over(
+            "owner of a closed tenant in a browser",
+            {},
+            self.closed,
+            cookies=cookies(self.closed.people["owner"]),
+            is_logged_in=True,
+        )
         yield over("visit of a closed tenant", bearer(self.closed.secrets["visit writing"]), self.closed)
 
     def insiders(self) -> Iterator[Caller]:
@@ -115,15 +136,21 @@ class Cast:
             for role in names:
                 user = world.people[role]
                 (who,) = find_memberships(user.id)
+                name = f"{world.tenant.status} tenant's {role}"
+                yield insider(name, world, who, session(user), is_logged_in=True)
                 yield insider(
-                    f"{world.tenant.status} tenant's {role}", world, who, session(user), is_logged_in=True
+                    f"{name} in a browser", world, who, {}, cookies=cookies(user), is_logged_in=True
                 )
         for name in ("inference", "manage"):
             secret = self.victim.secrets[name]
             yield insider(f"own key: {name}", self.victim, find_caller(secret), bearer(secret))
         for name in ("visit reading", "visit writing"):
             secret = self.victim.secrets[name]
-            yield insider(name, self.victim, find_impersonator(secret), bearer(secret))
+            who_visits = find_impersonator(secret)
+            yield insider(name, self.victim, who_visits, bearer(secret))
+            yield insider(
+                f"{name} in a browser", self.victim, who_visits, {}, cookies=visiting(self.victim, name)
+            )
 
 
 def make_cast(make_world) -> Cast:  # type: ignore[no-untyped-def]
@@ -159,6 +186,23 @@ def log_in(user: User):  # type: ignore[no-untyped-def]
 def cookies(user: User) -> dict[str, str]:
     client = Client()
     client.force_login(user)
+    return {name: morsel.value for name, morsel in client.cookies.items()}
+
+
+def cookies_of_nobody(user: User) -> dict[str, str]:
+    client = Client()
+    client.force_login(user)
+    before = {name: morsel.value for name, morsel in client.cookies.items()}
+    client.logout()
+    return before
+
+
+def visiting(world: World, kind: str = "visit reading") -> dict[str, str]:
+    """Of a browser that holds such a visit, whether or not it is over."""
+    client = Client()
+    session = client.session
+    session[VISIT] = seal(world.secrets[kind], LABEL).decode()
+    session.save()
     return {name: morsel.value for name, morsel in client.cookies.items()}
 
 

@@ -32,13 +32,17 @@ from tests.factories.tenants import unique
 
 VOLATILE_HEADERS: Final = {"set-cookie", "date", "expires", "x-request-id", "content-length"}
 VOLATILE: Final = re.compile(
-    rb'(name="csrfmiddlewaretoken" value="|"session_token": ?")[^"]*"|"at": ?[0-9.]+'
+    rb'(name="csrfmiddlewaretoken" value="|name="once" value="|"session_token": ?")[^"]*"|"at": ?[0-9.]+'
 )
 MADE: Final = re.compile(
     rb'"(id|kid|key|value|redacted_value|last4|secret|sha256|created_at|expires_at)": ?("[^"]*"|[0-9]+)'
 )
 WRITES: Final = re.compile(r"\s*(INSERT|UPDATE|DELETE|WITH)", re.IGNORECASE)
 REFERRING: Final = {"tenant", "project", "key", "member", "webhook"}  # fields of these names name an object
+LOG_IN: Final = "/accounts/login/?next="
+FORMS: Final = ("/accounts/", "/dashboard")
+# Around each page it is said who is logged in, and in which of their tenants: also to who may not see the page.
+FRAME: Final = re.compile(rb'<header class="bar">.*?<main', re.DOTALL)
 SAVEPOINTS: Final = re.compile("SAVEPOINT")
 # What a visit leaves behind in the tenant that is visited is meant for it.
 OF_VISITS: Final = frozenset({"gdpr_auditentry", "tenants_impersonation"})
@@ -65,6 +69,12 @@ class Answer(NamedTuple):
     asked: tuple[str, ...] = ()  # the database, without parameters
     wrote: bool = False
     after: str = ""  # fingerprint of the world aimed at, when anything was written
+
+    @property
+    def is_let_in(self) -> bool:
+        """A page that leads to where one logs in has let nobody in."""
+        is_led_away = self.status == 302 and any(LOG_IN in value for _, value in self.headers)
+        return self.status < 400 and not is_led_away
 
     def masked(self, values: Iterable[str]) -> Answer:
         """Without what the request itself said, which an answer may repeat."""
@@ -128,9 +138,15 @@ class Matrix:
             return f"shows {marker!r}"
         if foreign.after not in {"", self.before[caller.aims_at.mark, self.forgives(caller)]}:
             return "changed a row"
-        if cell.wanted and foreign.status < 400 and not self.may_be_let_in(cell):
+        if cell.wanted and foreign.is_let_in and not self.may_be_let_in(cell):
             return f"let in: {foreign.status}"
-        if target.names and not target.why and not (caller.own is caller.aims_at and self.is_their_own(cell)):
+        is_of_it = caller.kind == Kind.INSIDER and target.says_where
+        if (
+            target.names
+            and not target.why
+            and not is_of_it
+            and not (caller.own is caller.aims_at and self.is_their_own(cell))
+        ):
             absent = self.ask(cell, absent_ones).masked(absent_ones[name] for name in target.names)
             if difference := self.difference(seen, absent, is_timed=bool(cell.wanted)):
                 return f"tells from what is not there by its {difference}"
@@ -163,7 +179,9 @@ class Matrix:
 
     def marker_in(self, cell: Cell, answer: Answer) -> bytes | None:
         caller = cell.caller
-        text = answer.body + answer.headers[0][0].encode()
+        is_theirs = caller.is_browser and caller.kind != Kind.STRANGER
+        body = FRAME.sub(b"", answer.body) if is_theirs else answer.body
+        text = body + answer.headers[0][0].encode()
         is_own = caller.kind == Kind.STRANGER or self.is_their_own(cell)
         for world in self.worlds:
             if is_own and world is caller.own:
@@ -208,7 +226,7 @@ class Matrix:
                 if cell.method in {"GET", "HEAD", "OPTIONS"}:
                     got = client.generic(cell.method, url)
                 else:
-                    form = urlencode(payload) if cell.route.path.startswith("/accounts/") else ""
+                    form = urlencode(payload) if cell.route.path.startswith(FORMS) else ""
                     kind = "application/x-www-form-urlencoded" if form else "application/json"
                     got = client.generic(cell.method, url, form or json.dumps(payload), kind)
             wrote = any(WRITES.match(sql) for sql in asked)
@@ -230,7 +248,7 @@ def cells(
     for route in routes:
         for method in (*route.methods, *(("HEAD", "OPTIONS") if route.wanted else ())):
             for target in _targets(targets[route.path], route, method):
-                for caller in callers if route.wanted else [one for one in callers if one.by_session]:
+                for caller in _callers(callers, route):
                     cell = Cell(route, method, target, caller)
                     if caller.kind != Kind.INSIDER or (cell.wanted and caller.may.isdisjoint(cell.wanted)):
                         yield cell
@@ -295,6 +313,14 @@ def taken_back() -> Iterator[None]:
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
+
+
+def _callers(callers: Sequence[Caller], route: Route) -> list[Caller]:
+    """Pages know a browser by its cookies, and all else nobody comes to with cookies alone, but for one."""
+    if route.path.startswith("/dashboard"):
+        return [one for one in callers if one.is_browser or not one.is_logged_in]
+    found = [one for one in callers if not one.is_browser or one.everywhere]
+    return found if route.wanted else [one for one in found if one.by_session]
 
 
 def _targets(targets: Sequence[Target], route: Route, method: str) -> list[Target]:

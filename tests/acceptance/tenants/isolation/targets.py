@@ -20,7 +20,8 @@ PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 @dataclass(frozen=True)
 class Target:
     """`on`: methods, all of the route's when empty. `path` maps the route's parameters to placeholders. `why`: the answer
-    may tell whether there is such an object, for this reason. `is_blind`: it tells nobody, also not whose it is."""
+    may tell whether there is such an object, for this reason. `is_blind`: it tells nobody, also not whose it is.
+    `says_where`: in which of their tenants a person acts, who knows those."""
 
     on: str = ""
     path: Mapping[str, str] = field(default_factory=dict)
@@ -28,6 +29,7 @@ class Target:
     body: Mapping[str, Any] | None = None
     why: str = ""
     is_blind: bool = False
+    says_where: bool = False
 
     @property
     def names(self) -> frozenset[str]:
@@ -58,9 +60,10 @@ def of(
     body: Mapping[str, Any] | None = None,
     why: str = "",
     is_blind: bool = False,
+    says_where: bool = False,
     **path: str,
 ) -> Target:
-    return Target(on, path, query, body, why, is_blind)
+    return Target(on, path, query, body, why, is_blind, says_where)
 
 
 def fill(text: str, names: Mapping[str, str], *, quoting: bool = False) -> str:
@@ -493,6 +496,38 @@ PAGES: Final[Mapping[str, Sequence[Target]]] = {
      "social/signup/", "social/connections/"), OWN,
 )  # fmt: skip
 
+KEY = (of(key="{key_id}"), of(key="{kid}"), of(key="{brought_key_id}"))
+
+DASHBOARD: Final[Mapping[str, Sequence[Target]]] = {
+    "": OWN,
+    "/keys": (
+        of(),
+        of(query="status=all"),
+        of(query="project={project}", is_blind=True),
+        of(query="cursor={cursor}", is_blind=True),
+    ),
+    "/keys/new": (
+        of(),
+        of("POST", body={"name": "x", "scopes": "inference", "once": "{own_new}", "project": "{project}"}),
+        of(
+            "POST",
+            body={"name": "x", "scopes": "inference", "once": "{own_new}", "tenant": "{tenant}"},
+            says_where=True,
+        ),
+    ),
+    "/keys/{key}": (
+        *KEY,
+        of("POST", key="{key_id}", body={"name": "x"}),
+        of("POST", key="{key_id}", body={"name": "x", "tenant": "{tenant}"}, says_where=True),
+    ),
+    "/keys/{key}/leaked": KEY,
+    "/keys/{key}/revoke": KEY,
+    "/keys/{key}/rotate": (*KEY, of("POST", key="{kid}", body={"overlap": "0", "once": "{own_new}"})),
+    "/tenant": (of(), of(body={"tenant": "{tenant}"})),
+    "/visit": (of(), of("POST", body={"token": "rbee_imp_x"})),
+    "/visit/leave": OWN,
+}
+
 ADMIN: Final[Mapping[str, Sequence[Target]]] = {
     "/admin/usage/export": OWN,
     "/admin/usage/{customer}": (of(customer="{tenant}"),),
@@ -515,4 +550,5 @@ DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     },
     "/_allauth/app/v1/tokens/refresh": (of(body={"refresh_token": "x"}),),
     **{f"/accounts/{path}": found for path, found in PAGES.items()},
+    **{f"/dashboard{path}": found for path, found in DASHBOARD.items()},
 }
