@@ -19,7 +19,8 @@ from django.db import connection
 from billing.cost_models import ListPrice
 from billing.domain.cost_report import Books, percent, rows_of
 from billing.domain.gpu_books import Period, id_at
-from billing.domain.pricing import PER, PriceVersion, billable
+from billing.domain.pricing import billable
+from billing.domain.units import MILLION, REQUESTS
 from gdpr.domain.audit import Actor, record
 from gdpr.ids import month_of
 from gdpr.scope import colony_tx
@@ -27,7 +28,8 @@ from hive_agent.protocol import CHARGED_OUTCOMES
 
 PRICE_MAX: Final = 10**15
 USED: Final = """
-    SELECT model, unit, sum(quantity::bigint) FROM billing_usageevent CROSS JOIN LATERAL jsonb_each_text(usage) AS u (unit, quantity)
+    SELECT model, unit, sum(quantity::bigint)
+    FROM billing_usageevent CROSS JOIN LATERAL jsonb_each_text(usage || '{"requests": 1}') AS u (unit, quantity)
     WHERE month BETWEEN %s AND %s AND task_id >= %s AND task_id < %s AND outcome = ANY(%s)
     GROUP BY model, unit ORDER BY model, unit
 """
@@ -124,10 +126,10 @@ def _compared(
     compared = [model for model in models if (model, currency) in own and own[model, currency]["cost_micros"]]
     for model in compared:
         asked = {unit: price.micros_per_million for (name, unit), price in prices.items() if name == model}
-        version = PriceVersion(id="", model=model, currency=currency, prices=asked)
-        for unit, quantity in sorted(billable(version, used[model]).items()):
+        counted = {**billable(asked, used[model]), REQUESTS: used[model][REQUESTS]}
+        for unit, quantity in sorted(counted.items()):
             if price := prices.get((model, unit)):
-                amount = Fraction(price.micros_per_million * quantity, PER)
+                amount = Fraction(price.micros_per_million * quantity, MILLION)
                 total += amount
                 lines.append(_line(price, quantity, amount))
     costs = {model: own[model, currency]["cost_micros"] for model in compared}

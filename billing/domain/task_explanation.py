@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID
@@ -13,8 +14,9 @@ from django.db.models import Q, Sum
 
 from billing.domain.comparisons import Booked, Found, Prices, check_task, compare_tasks, version_of
 from billing.domain.ledger import CLEARING_BANK, CLEARING_STRIPE
-from billing.domain.pricing import PER, PriceVersion, billable
+from billing.domain.pricing import PriceVersion, billable
 from billing.domain.receipt_check import Outside
+from billing.domain.units import per
 from billing.enums import DifferenceKind, TransferKind
 from billing.models import LedgerTransfer, Payment, Price, UsageEvent
 from billing.reconciliation_models import Difference
@@ -74,18 +76,25 @@ def arithmetic(price: PriceVersion, usage: Mapping[str, int], outcome: str) -> l
     """Step by step, as `pricing.amount_micros` does it."""
     if outcome not in CHARGED_OUTCOMES:
         return [f"{outcome} is not charged: 0"]
-    steps, total = [], 0
-    for unit, quantity in sorted(billable(price, usage).items()):
-        cost = price.prices.get(unit, 0) * quantity
-        total += cost
+    steps, total = [], Fraction(0)
+    for unit, quantity in sorted(billable(price.prices, usage).items()):
         if unit in price.prices:
-            steps.append(f"{unit}: {quantity} x {price.prices[unit]} = {cost}")
-        else:
+            amount = Fraction(price.prices[unit] * quantity, per(unit))
+            total += amount
+            steps.append(f"{unit}: {quantity} x {price.prices[unit]} / {per(unit)} = {_exact(amount)}")
+        elif unit in usage:
             steps.append(f"{unit}: {quantity}, without a price = 0")
-    whole, rest = divmod(total, PER)
-    rounded = whole + (rest * 2 > PER or (rest * 2 == PER and whole % 2))
-    steps.append(f"sum: {total}, for a million of each: {total} / {PER} = {whole}.{rest:06d}")
+    steps.append(f"sum: {_exact(total)}")
+    rounded = round(total)
     return [*steps, f"rounded, halves to even: {rounded} micro-units of {price.currency}"]
+
+
+def _exact(amount: Fraction) -> str:
+    """As a decimal number where that is all of it, else as a fraction."""
+    whole, rest = divmod(amount.numerator * 10**6, amount.denominator)
+    if rest:
+        return f"{amount.numerator}/{amount.denominator}"
+    return f"{whole // 10**6}.{whole % 10**6:06d}".rstrip("0").rstrip(".")
 
 
 def _event(task_id: UUID) -> UsageEvent | None:

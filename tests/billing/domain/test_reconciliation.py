@@ -251,10 +251,10 @@ def test_explanation_shows_every_step() -> None:
     found = explain_task_of(task_id)
 
     assert found["arithmetic"] == [
-        "cached_tokens: 1000 x 15000 = 15000000",
-        "completion_tokens: 203 x 600000 = 121800000",
-        "prompt_tokens: 1 x 150000 = 150000",
-        "sum: 136950000, for a million of each: 136950000 / 1000000 = 136.950000",
+        "cached_tokens: 1000 x 15000 / 1000000 = 15",
+        "completion_tokens: 203 x 600000 / 1000000 = 121.8",
+        "prompt_tokens: 1 x 150000 / 1000000 = 0.15",
+        "sum: 136.95",
         "rounded, halves to even: 137 micro-units of EUR",
     ]
     assert (found["receipt"]["signed"], found["event"]["amount_micros"]) == (True, 137)
