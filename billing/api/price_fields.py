@@ -40,7 +40,7 @@ class PriceOut(serializers.Serializer[Price]):
     shown = serializers.DictField(child=serializers.CharField(), help_text="The same in words")
     is_free = serializers.BooleanField()
     valid_from = serializers.DateTimeField()
-    state = serializers.ChoiceField(["past", "current", "future", "withdrawn"])
+    state = serializers.CharField(help_text="past, current, future or withdrawn")
 
     def to_representation(self, price: Price) -> dict[str, Any]:
         return price_row(price, "future" if price.valid_from > timezone.now() else "current")
@@ -70,7 +70,7 @@ class TermsOut(serializers.Serializer[PriceTerms]):
     version = serializers.IntegerField()
     valid_from = serializers.DateField(help_text="The first of a month")
     terms = serializers.DictField(child=serializers.JSONField())
-    state = serializers.ChoiceField(["past", "current", "future", "withdrawn"])
+    state = serializers.CharField(help_text="past, current, future or withdrawn")
 
 
 class NewTerms(serializers.Serializer[Any]):

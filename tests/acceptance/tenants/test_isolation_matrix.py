@@ -72,7 +72,11 @@ def the_matrix(operator: Api, monkeypatch: pytest.MonkeyPatch) -> matrix.Matrix:
 def names_of_prices() -> dict[str, str]:
     card = ensure_card(unique("card"), plan=make_plan(), actor=TESTER)
     terms = set_terms(card, Terms(currency=card.currency, discount_bp=1), actor=TESTER)
-    return {"price_card": card.slug, "price": str(make_price(card=card).id), "price_terms": str(terms.id)}
+    return {
+        "price_card": card.slug,
+        "operator_price": str(make_price(card=card).id),
+        "operator_terms": str(terms.id),
+    }
 
 
 def cells_of(the_matrix: matrix.Matrix, prefix: str = "/", *kinds: Kind) -> Iterator[matrix.Cell]:

@@ -266,12 +266,12 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of("GET", slug="{price_card}"),
         of("POST", slug="{price_card}", body={"model": "x", "prices": {"prompt_tokens": 1, "completion_tokens": 1}}),
     ),
-    "price-cards/{slug}/prices/{version}": (of(slug="{price_card}", version="{price}"),),
+    "price-cards/{slug}/prices/{version}": (of(slug="{price_card}", version="{operator_price}"),),
     "price-cards/{slug}/terms": (
         of("GET", slug="{price_card}"),
         of("POST", slug="{price_card}", body={"terms": {"discount": "1%"}}),
     ),
-    "price-cards/{slug}/terms/{version}": (of(slug="{price_card}", version="{price_terms}"),),
+    "price-cards/{slug}/terms/{version}": (of(slug="{price_card}", version="{operator_terms}"),),
     "prices": (of("GET"), of("GET", query="tenant={tenant}")),
     "prices/what-if": (
         of(body={"text": "prices: [{model: x, free: true}]", "month": "2026-10"}),
