@@ -43,7 +43,7 @@ def test_script_in_the_docs_can_be_kept_and_admits_and_routes(page: str, script:
         assert list(ask_routing(compiled, task, [offered], turn=0)) == [offered]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(900)  # each command is a process
 def test_rbee_commands_in_the_docs_run(home: System) -> None:
     for examples in ("policies", "prices"):
         shutil.copytree(ROOT / "platform/docs/examples" / examples, home.home, dirs_exist_ok=True)

@@ -3,7 +3,7 @@ from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, transaction
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.domain import ledger
@@ -151,6 +151,7 @@ def test_credit_limit_is_not_for_who_pays_before() -> None:
         change_account(prepaid(), {"credit_limit_micros": 5}, actor=TESTER)
 
 
+@settings(deadline=None)
 @given(steps=st.lists(st.tuples(st.sampled_from(["pay", "hold", "spend"]), st.integers(0, 50)), max_size=12))
 def test_balance_is_the_sum_of_the_ledger(steps: list[tuple[str, int]]) -> None:
     tenant_id = prepaid()
