@@ -218,11 +218,18 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of(slug="{tenant}", body={"member": "{member}", "confirm": "{tenant}"}),
         of(slug="{own_tenant}", body={"member": "{member}", "confirm": "{own_tenant}"}),
     ),
-    "usage": (*LIST, of(query="model={model}"), of(query="model={model}&format=csv")),
+    "usage": (
+        *LIST,
+        of(query="model={model}"),
+        of(query="model={model}&format=csv"),
+        of("GET", query="key={kid}"),
+        of("GET", query="project={project_id}"),
+    ),
     "usage/summary": (
         of("GET"),
         of("GET", query="tenant={tenant}"),
         of("GET", query="key={kid}"),
+        of("GET", query="project={project_id}"),
         of("GET", query="model={model}&group_by=model,tenant&format=csv"),
     ),
     "webhooks": (
