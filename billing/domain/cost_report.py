@@ -149,17 +149,27 @@ def utilisation(books: Books, *, hours: int) -> list[dict[str, Any]]:
     ]
 
 
-def cost_of_run(books: Books, run: Run) -> tuple[Fraction, str] | None:
-    """Its share of the period, in which currency. None: nobody said what its GPU costs."""
-    if run.hive_id is None:
+def cost_of_task(task_id: UUID, period: Period, cards: Cards, hive_id: UUID) -> dict[str, Any] | None:
+    """Its share of the period on its GPUs. None: it did not run in it, or nobody said what they cost. Within `colony_tx`."""
+    books = read_books(period, cards, "hive", hive_id=hive_id)
+    run = next((each for each in runs(period, hive_id) if each.task_id == task_id), None)
+    totals = [books.gpus[hive_id, index] for index in sorted(books.presence.gpus_of(run))] if run else []
+    known = [total for total in totals if total.currency and total.weight]
+    if run is None or not known:
         return None
-    cost, currency = Fraction(0), ""
-    for index in books.presence.gpus_of(run):
-        total = books.gpus.get((run.hive_id, index))
-        if total and total.currency and total.weight:
-            cost += total.cost * run.weight / total.weight
-            currency = total.currency
-    return (cost, currency) if currency else None
+    shares = [Fraction(run.weight, total.weight) for total in known]
+    busy = sum((total.busy_cost * share for total, share in zip(known, shares, strict=True)), Fraction(0))
+    waiting = sum(
+        (total.waiting_cost * share for total, share in zip(known, shares, strict=True)), Fraction(0)
+    )
+    return {
+        "currency": known[0].currency,
+        "engine_ms": run.weight,
+        "gpus_engine_ms": sum(total.weight for total in known),
+        "busy_cost_micros": round(busy),
+        "waiting_cost_micros": round(waiting),
+        "cost_micros": round(busy + waiting),
+    }
 
 
 def percent(part: int | Fraction, whole: int | Fraction) -> str | None:

@@ -11,13 +11,17 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from billing.domain.cost_report import cost_of_task
 from billing.domain.reconciliation import NotYet
 from billing.domain.task_explanation import explain_difference, explain_task
 from billing.enums import DifferenceKind
 from billing.reconciliation_models import Difference, Reconciliation
+from gdpr.ids import month_of
 from gdpr.scope import colony_tx
+from inference.domain.costs import cards_of_colony
 from inference.domain.explanation import find_decision
 from inference.domain.reconcile import outside, reconcile_day
+from inference.rest.periods import month_period
 from tenants.api.base import ManagementView, PageQuery, list_response, page_of
 from tenants.api.tenancy import scope_of
 from tenants.models import Tenant
@@ -72,6 +76,15 @@ class ExplanationOut(serializers.Serializer[Any]):
     arithmetic = serializers.ListField(child=serializers.CharField(), required=False)
     transfers = serializers.ListField(child=serializers.DictField())
     differences = serializers.ListField(child=serializers.DictField(), required=False)
+    cost = serializers.DictField(
+        required=False, allow_null=True, help_text="For the operator who asks: its share of its GPUs' month"
+    )
+
+
+class ExplanationQuery(serializers.Serializer[Any]):
+    cost = serializers.BooleanField(
+        default=False, help_text="For the operator: what it cost too, which reads its hive's month"
+    )
 
 
 class ExplainedDifference(DifferenceOut):
@@ -136,15 +149,22 @@ class OneDifference(ManagementView):
 class TaskExplanation(ManagementView):
     capabilities = {"GET": Capability.BILLING_READ}
 
-    @extend_schema(operation_id="explain_task_cost", responses=ExplanationOut)
+    @extend_schema(operation_id="explain_task_cost", parameters=[ExplanationQuery], responses=ExplanationOut)
     def get(self, request: Request, task: str) -> Response:
         """Why a task cost what it cost: receipt, usage, price and arithmetic, and where the money went. `task`: its id,
         that of its answer, or `x-request-id`."""
+        with_cost = self.read_query(ExplanationQuery)["cost"]
+        if with_cost:
+            self.require(Capability.COLONY_READ)
         with scope_of(self.caller, "cost of a task"):
             task_id = _task_of(task)
             found = explain_task(task_id, outside()) if task_id else None
             if found is None:
                 raise NotFound("There is no such task in the books.")
+            assert task_id is not None
+            if with_cost and found["event"] and found["event"]["hive"]:
+                hive_id, month = UUID(hex=found["event"]["hive"]), month_period(month_of(task_id))
+                found["cost"] = cost_of_task(task_id, month, cards_of_colony(), hive_id)
             return Response({"object": "task.explanation", **found})
 
 

@@ -81,6 +81,7 @@ def explain(
     difference: Annotated[
         str, typer.Option(help="An ID column of `rbee billing reconcile`: where it comes from.")
     ] = "",
+    cost: Annotated[bool, typer.Option("--cost", help="Also what it cost you, of its GPU's month.")] = False,
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
     api_key: ApiKey = None,
@@ -95,7 +96,7 @@ def explain(
     output = Output(as_json=as_json)
     path = f"billing/differences/{difference}" if difference else f"billing/tasks/{task}"
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        found = queen.get(f"/api/v1/{path}")
+        found = queen.get(f"/api/v1/{path}", **({"cost": "true"} if cost and task else {}))
     if as_json:
         output.result(found)
     elif difference:
@@ -136,6 +137,11 @@ def _task(output: Any, found: dict[str, Any]) -> None:
     for transfer in found["transfers"]:
         output.say(
             f"ledger: {transfer['amount_micros']} {transfer['currency']} from {transfer['debit']} to {transfer['credit']}"
+        )
+    if cost := found.get("cost"):
+        output.say(
+            f"cost: {cost['cost_micros']} {cost['currency']}, for {cost['engine_ms']} of {cost['gpus_engine_ms']} ms of its"
+            f" GPUs' month: {cost['busy_cost_micros']} at work, {cost['waiting_cost_micros']} waiting"
         )
     for each in found.get("differences", []):
         output.say(f"DIFFERS: {each['kind']}: expected {each['expected']}, found {each['found']}")

@@ -92,12 +92,14 @@ def test_report_adds_up_by_every_group_and_as_csv(operator: Api) -> None:
     operator.post(
         "costs/gpus", {"busy_w": 333, "kwh_micros": 317_000, "idle_w": 7, "valid_from": since.isoformat()}
     )
-    for place in range(3):
+    tasks = [
         books.book(
             began_at=books.at + timedelta(minutes=place),
             ms=90_000,
             usage={"prompt_tokens": 10**6, "engine_ms": 1 + place},
         )
+        for place in range(3)
+    ]
     other.book(began_at=books.at, ms=77_777)
     asked = {"month": f"{since:%Y-%m}"}
 
@@ -112,6 +114,13 @@ def test_report_adds_up_by_every_group_and_as_csv(operator: Api) -> None:
         (gpu,) = found["gpus"]
         assert sum(row["cost_micros"] for row in found["rows"]) == gpu["cost_micros"] == total["cost_micros"]
         assert (gpu["source"], gpu["busy_ms"], gpu["present_ms"]) == ("card", 120_000 + 90_000, 720 * HOUR_MS)
+    of_tasks = [operator.get(f"billing/tasks/{task}", cost="true").json()["cost"] for task in tasks]
+    (of_model,) = [row for row in reports["model"]["rows"] if row["group"] == books.price.model]
+    assert [cost["engine_ms"] for cost in of_tasks] == [1, 2, 3]
+    assert sum(cost["cost_micros"] for cost in of_tasks) == pytest.approx(of_model["cost_micros"], abs=4)
+    customer = Api(make_key(books.project, scopes=["manage"])[1])
+    assert "cost" not in customer.get(f"billing/tasks/{tasks[0]}").json()
+    assert customer.get(f"billing/tasks/{tasks[0]}", cost="true").status_code == 403
     rows = {row["group"]: row for row in reports["tenant"]["rows"]}
     assert set(rows) == {books.project.tenant.slug, other.project.tenant.slug}
     answer = operator.get("costs/report", by="tenant", format="csv", **asked)

@@ -333,6 +333,7 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of("GET"),
         of("GET", query="tenant={tenant}"),
         of("GET", query="key={kid}"),
+        of("GET", query="project={project_id}"),
         of("GET", query="model={model}&group_by=model,tenant&format=csv"),
     ),
     "webhooks": (
