@@ -219,3 +219,31 @@ def test_sign_up_is_not_open_where_no_address_can_be_confirmed() -> None:
     with pytest.raises(ImproperlyConfigured, match="RBEE_SMTP_URL"):
         read_env({"RBEE_SIGNUP": "open"})
     assert read_env({"RBEE_SIGNUP": "open", "RBEE_SMTP_URL": "smtp://mail.example"}).signup == "open"
+
+
+def test_stripe_is_read_and_its_secrets_may_stand_in_files(tmp_path: Path) -> None:
+    secret = tmp_path / "webhook"
+    secret.write_text("whsec_new,whsec_old\n")
+    env = read_env({
+        "RBEE_STRIPE_SECRET_KEY": "rk_live_x",
+        "RBEE_STRIPE_WEBHOOK_SECRET_FILE": str(secret),
+        "RBEE_STRIPE_TOPUP_RANGE": "10-500",
+    })  # fmt: skip
+    assert (env.stripe_secret_key, env.stripe_webhook_secret) == ("rk_live_x", ("whsec_new", "whsec_old"))
+    assert (env.stripe_topup_range, env.stripe_fee_basis_points, env.stripe_tax) == ((10, 500), 3000, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RBEE_STRIPE_SECRET_KEY", "pk_live_x"),
+        ("RBEE_STRIPE_WEBHOOK_SECRET", "whsec_a,nothing"),
+        ("RBEE_STRIPE_TOPUP_RANGE", "10"),
+        ("RBEE_STRIPE_TOPUP_RANGE", "10-5"),
+        ("RBEE_STRIPE_FEE_BASIS_POINTS", "10001"),
+    ],
+)
+def test_stripe_that_makes_no_sense_stops_the_start_and_shows_no_secret(name: str, value: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=name) as caught:
+        read_env({name: value})
+    assert "SECRET" not in name or value not in str(caught.value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+import re
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -162,13 +163,9 @@ def micros_of(text: str) -> int:
     """Of an amount as people write it: no float is near it."""
     from rbee_cli.errors import UsageError
 
-    try:
-        amount = Decimal(text) if text.isascii() and len(text) < 20 else Decimal("NaN")
-    except InvalidOperation:
-        amount = Decimal("NaN")
-    if not amount.is_finite() or amount <= 0 or amount * MICROS != int(amount * MICROS):
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text) or not Decimal(text):
         raise UsageError(f"{text!r} is no amount: write it like 25 or 25.50")
-    return int(amount * MICROS)
+    return int(Decimal(text) * MICROS)
 
 
 def money(micros: int, currency: str) -> str:

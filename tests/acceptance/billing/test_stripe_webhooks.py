@@ -38,7 +38,7 @@ from tests.billing.stripe.standins import SECRET_KEY, localstripe
 from tests.factories.stripe import balance_of, event, make_customer, signed
 from tests.factories.tenants import unique
 
-pytestmark = [pytest.mark.timeout(3000), pytest.mark.usefixtures("committed_db")]
+pytestmark = [pytest.mark.timeout(7200), pytest.mark.usefixtures("committed_db")]
 
 EVENTS = scaled(10_000, least=120)
 PAYMENTS = EVENTS // 4
@@ -176,7 +176,7 @@ class Appliers:
         connection.close()
 
     def __exit__(self, *_: object) -> None:
-        deadline = time.monotonic() + 1200
+        deadline = time.monotonic() + 3600
         while time.monotonic() < deadline and not self._is_done():
             time.sleep(0.1)
         self.stopping.set()

@@ -9,16 +9,13 @@ import pytest
 
 from billing import stripe_gateway as gateway
 from billing.stripe_types import StripeNotSetUp, StripeRefused, StripeUnavailable
-from tests.acceptance.figures import SCALE
 from tests.billing.stripe.calls import CALLS, uncovered
 from tests.billing.stripe.conftest import stripe_at
-from tests.billing.stripe.standins import has_stripe_mock, stripe_mock
+from tests.billing.stripe.standins import stripe_mock
 
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[str]:
-    if SCALE < 1 and not has_stripe_mock():
-        pytest.skip("stripe-mock is fetched by `make accept-billing`")
     with stripe_mock() as url:
         yield url
 
