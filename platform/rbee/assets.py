@@ -10,11 +10,16 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
+import django_htmx
 from django.conf import settings
 from whitenoise import WhiteNoise
 from whitenoise.responders import StaticFile
 
 FOLDER: Final = Path(__file__).resolve().parent / "static"
+FOLDERS: Final = (
+    FOLDER,
+    Path(django_htmx.__file__).resolve().parent / "static",
+)  # htmx, as its package has it
 REMEMBERED_S: Final = 300
 
 Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
@@ -23,14 +28,12 @@ NOTHING: Final[Answer] = (404, [(b"content-type", b"text/plain"), (b"content-len
 
 class Assets:
     def __init__(self) -> None:
-        self._files: dict[str, StaticFile] = WhiteNoise(
-            None,
-            root=str(FOLDER),
-            prefix=settings.STATIC_URL,
-            max_age=REMEMBERED_S,
-            allow_all_origins=False,
-            add_headers_function=_add_headers,
-        ).files
+        found = WhiteNoise(
+            None, max_age=REMEMBERED_S, allow_all_origins=False, add_headers_function=_add_headers
+        )
+        for folder in FOLDERS:
+            found.add_files(str(folder), prefix=settings.STATIC_URL)
+        self._files: dict[str, StaticFile] = found.files
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         found = self._files.get(scope["path"])
