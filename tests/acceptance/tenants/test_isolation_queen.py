@@ -101,7 +101,7 @@ def test_no_cell_of_the_lane_leaks(business: Colony, cast: Cast) -> None:
 def test_check_finds_a_model_that_is_shown_to_all(
     business: Colony, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "may_use", lambda allowed, name: True)
+    monkeypatch.setattr(models, "may_ask_for", lambda caller, name: True)
     assert any("/v1/models" in leak and "other tenant" in leak for leak in run(business, cast)[1])
 
 
