@@ -187,7 +187,7 @@ class Migration(migrations.Migration):
         schema.append_only("billing_receiptkey"),
         schema.append_only("billing_gpucost"),
         schema.append_only("billing_listprice"),
-        schema.colony_table("billing_difference"),
+        schema.tenant_table("billing_difference", unique=False),
         # What was booked on a day lies together, in whatever month its tasks are: a few kilobytes find it.
         migrations.RunSQL(
             "CREATE INDEX billing_ledgertransfer_booked ON billing_ledgertransfer USING brin (booked_at)",

@@ -195,9 +195,7 @@ def one_query_more(patch: pytest.MonkeyPatch) -> None:
 
 
 def revoked_is_good(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(
-        authentication, "KEY_QUERY", authentication.KEY_QUERY.replace("k.revoked_at IS NULL", "true")
-    )
+    patch.setattr(authentication, "BY_MAC", authentication.BY_MAC.replace("k.revoked_at IS NULL", "true"))
 
 
 def changes_before_it_looks(patch: pytest.MonkeyPatch) -> None:

@@ -257,6 +257,8 @@ def fresh(table: str, row: dict[str, Any]) -> dict[str, Any]:
         changed |= {"number": 99, "status": "draft"}
     if table == "billing_invoice":
         changed |= {"number": new, "series": new}
+    if table == "billing_reversal":
+        changed |= {"reference": new}
     return row | changed
 
 

@@ -131,7 +131,7 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     ),
     "billing/connect/buyer": (
         of(body={"tenant": "{tenant}", "seller": ""}),
-        of(body={"tenant": "{own_tenant}", "seller": "{tenant}"}),
+        of(body={"tenant": "{own_tenant}", "seller": "{tenant}"}, is_blind=True),
     ),
     "billing/cards": LIST[:2],
     "billing/checkout": (
@@ -149,8 +149,8 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "billing/connect/onboarding": (of(body={}), of(body={"tenant": "{tenant}"})),
     "billing/stripe": OWN,
     "billing/stripe/meters": OWN,
-    "billing/stripe/meters/{name}": (of(name="{colony_model}"),),
-    "billing/stripe/plans/{slug}": (of(slug="{plan}"), of("PUT", slug="{plan}", body={"price": "price_1"})),
+    "billing/stripe/meters/{name}": (of(name="{colony_model}", is_blind=True),),
+    "billing/stripe/plans/{slug}": (of(slug="{plan}"), of("PUT", slug="{plan}", body={"price": "price_1"}, is_blind=True)),
     "billing/subscription": (
         *LIST[:2],
         of("POST", body={"plan": "free"}),

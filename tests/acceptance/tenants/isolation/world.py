@@ -187,7 +187,8 @@ def absent_names(like: World) -> dict[str, str]:
         if name == "kid":
             made[name] = secrets.token_hex(len(value))[: len(value)]
         elif re.fullmatch("[a-z_-]+[_-][0-9a-f]{32}", value):
-            made[name] = value[:-20] + secrets.token_hex(10)  # between the same rows of others
+            # Of the same version and variant, and between the same rows of others.
+            made[name] = f"{value[:-19]}{secrets.token_hex(2)[1:]}8{secrets.token_hex(8)[1:]}"
         elif name == "cursor":
             made[name] = value[:11] + secrets.token_hex(6)[:11]  # between the same rows of others
         elif like.mark in value:
