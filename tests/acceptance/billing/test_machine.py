@@ -36,7 +36,7 @@ from tests.acceptance.figures import note, scaled
 STEPS = 50
 EXAMPLES = scaled(2200, least=4)
 QUEENS = st.integers(0, 1)
-AMOUNTS = st.integers(1, 60)
+AMOUNTS = st.integers(5, 60)
 NUMBERS = st.integers(0, 10**6)
 
 counted = {"steps": 0}
@@ -93,7 +93,7 @@ class Machine(RuleBasedStateMachine):
 
         self.run(all_of_them())
 
-    @rule(number=NUMBERS, part=st.integers(0, 120))
+    @rule(number=NUMBERS, part=st.integers(0, 200))
     def end(self, number: int, part: int) -> None:
         """Some use more than was held."""
         work = self.one(number, booked=False)
