@@ -305,6 +305,7 @@ class Payment(models.Model):
     status = models.CharField(max_length=10, choices=PaymentStatus, default=PaymentStatus.PENDING)
     amount_micros = models.BigIntegerField()
     tax_micros = models.BigIntegerField(default=0)
+    tax_country = models.CharField(max_length=2, blank=True)  # to whom the tax is owed
     refunded_micros = models.BigIntegerField(default=0)
     currency = models.CharField(max_length=3)
     # The payer's or Stripe's own; the same one twice is one payment.
@@ -332,8 +333,8 @@ class Payment(models.Model):
         ]
 
     class Privacy:
-        none = ("method", "status", "amount_micros", "tax_micros", "refunded_micros", "currency", "created_at",
-                "paid_at")  # fmt: skip
+        none = ("method", "status", "amount_micros", "tax_micros", "tax_country", "refunded_micros", "currency",
+                "created_at", "paid_at")  # fmt: skip
         pseudonym = ("id", "tenant", "reference")
         personal = ("note",)
 

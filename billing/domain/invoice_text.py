@@ -108,6 +108,8 @@ def _totals(invoice: Invoice) -> list[tuple[str, str]]:
 
 
 def _payment_notes(invoice: Invoice) -> list[str]:
+    if invoice.kind == InvoiceKind.CREDIT_NOTE and invoice.payment_id:
+        return ["The money goes back by the way it came."] if invoice.gross_minor < 0 else []
     if invoice.kind == InvoiceKind.CREDIT_NOTE:
         return ["It is set off against what is open, or stays as a credit for what is used next."]
     if invoice.kind != InvoiceKind.INVOICE or invoice.status not in (

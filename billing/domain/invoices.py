@@ -27,7 +27,7 @@ from billing.domain.issuing import (
     unsaved,
 )
 from billing.domain.money import PICOS_PER_MICRO, micros_of_picos, micros_per_minor, minor_of_picos
-from billing.domain.sellers import SellerIncomplete, find_seller, require_seller
+from billing.domain.sellers import SellerIncomplete, find_seller, require_seller, tell_incomplete
 from billing.domain.statement_lines import (
     FORGIVEN,
     USAGE,
@@ -43,7 +43,6 @@ from billing.enums import BillingMode, InvoiceKind, InvoiceStatus, TaxCategory, 
 from billing.models import Balance, BillingAccount, Invoice, InvoiceLine, Seller
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx, tenant_tx
-from tenants.domain.alerts import raise_alert
 from tenants.domain.tenancy import OPERATOR_TENANTS
 from tenants.models import Project, Tenant
 
@@ -146,17 +145,12 @@ def _for_each_tenant(work: Callable[[UUID], object], only: Iterable[UUID] | None
         try:
             work(tenant_id)
         except SellerIncomplete as incomplete:
-            _alert(incomplete)
+            tell_incomplete(incomplete)
             return 1
         except Exception:  # one tenant keeps no other from its invoice
             logger.exception("tenant %s could not be invoiced: the next run tries again", tenant_id)
             failed += 1
     return failed
-
-
-def _alert(incomplete: SellerIncomplete) -> None:
-    with colony_tx("alert of the seller"):
-        raise_alert(tenant_id=None, kind="seller_incomplete", object_ref="seller", message=str(incomplete))
 
 
 def _state(account: BillingAccount, month: date, *, is_final: bool, actor: Actor) -> list[Invoice]:

@@ -190,10 +190,7 @@ class Migration(migrations.Migration):
         schema.colony_table("billing_difference"),
         # What was booked on a day lies together, in whatever month its tasks are: a few kilobytes find it.
         migrations.RunSQL(
-            [
-                "CREATE INDEX billing_usageevent_settled ON billing_usageevent USING brin (settled_at)",
-                "CREATE INDEX billing_ledgertransfer_booked ON billing_ledgertransfer USING brin (booked_at)",
-            ],
-            ["DROP INDEX billing_ledgertransfer_booked", "DROP INDEX billing_usageevent_settled"],
+            "CREATE INDEX billing_ledgertransfer_booked ON billing_ledgertransfer USING brin (booked_at)",
+            "DROP INDEX billing_ledgertransfer_booked",
         ),
     ]

@@ -226,7 +226,7 @@ def test_rows_are_kept_of_the_first_differences_only_and_all_are_counted() -> No
 @pytest.fixture
 def _few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("billing.domain.reconciliation.KEPT", 2)
-    monkeypatch.setattr("billing.domain.comparisons.CHUNK", 2)
+    monkeypatch.setattr("billing.domain.book_reading.CHUNK", 2)
 
 
 def test_nights_that_nobody_compared_are_made_up_for() -> None:
