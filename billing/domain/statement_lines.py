@@ -149,7 +149,8 @@ def _used(tenant_id: UUID, currency: str, month: date) -> Used:
         cursor.execute(USED, parameters)
         rows = cursor.fetchall()
     quantities = [each.quantity for each in read_rows([row[3:] for row in rows if row[3] is not None])]
-    return Used(*rows[0][:3], [each for each in quantities if each.price.currency == currency])
+    tasks, booked, waived = rows[0][:3]
+    return Used(tasks, booked, waived, [each for each in quantities if each.price.currency == currency])
 
 
 def _kept_terms(covers: Iterable[Cover]) -> tuple[Terms, Fraction] | None:
