@@ -27,9 +27,10 @@ from billing.domain.issuing import (
     tax_of_account,
     unsaved,
 )
+from billing.domain.line_text import PARTS, words_of
 from billing.domain.money import micros_per_minor
 from billing.domain.price_terms import terms_of
-from billing.domain.rating import DISCOUNT, INCLUDED, MINIMUM, SUBSCRIPTION, TIER, USAGE, RatedLine, Terms
+from billing.domain.rating import SUBSCRIPTION, USAGE, RatedLine
 from billing.domain.sellers import SellerIncomplete, find_seller, require_seller
 from billing.domain.statement_lines import (
     FORGIVEN,
@@ -48,24 +49,11 @@ from tenants.domain.alerts import raise_alert
 from tenants.domain.tenancy import OPERATOR_TENANTS
 from tenants.models import Project, Tenant
 
-UNITS = {
-    "prompt_tokens": "input tokens", "cached_tokens": "cached input tokens", "completion_tokens": "output tokens",
-    "audio_ms": "milliseconds of audio", "video_ms": "milliseconds of video", "engine_ms": "milliseconds of GPU",
-}  # fmt: skip
-PARTS = {
-    INCLUDED: "included in the subscription",
-    TIER: "by its tiers, in place of the price above",
-    SUBSCRIPTION: "subscription",
-    MINIMUM: "up to the agreed minimum",
-    WAIVED: "not charged: beyond what was held for the task",
-    FORGIVEN: "not charged: more than the balance",
-}
-
 logger = logging.getLogger(__name__)
 
 
 def close_period(tenant_id: UUID, first_day: date, *, actor: Actor = SYSTEM) -> list[Invoice]:
-    """Of a month that is over: one for each currency in which something was used, those of before if there are any.
+    """Of a month that is over: one for each currency in which something is owed, those of before if there are any.
     What is settled later is on the next one. Raises InvoiceRefused, SellerIncomplete."""
     next_day = month_after(first_day)
     if first_day.day != 1 or next_day > timezone.now().astimezone(UTC).date():
@@ -244,10 +232,8 @@ def _draft(
         return None  # not a cent yet: it waits for what is to come
     is_prepaid = account.mode == BillingMode.PREPAID
     booked = sum(each.cover.booked_micros - each.cover.waived_micros for each in statements)
-    rating = 0
-    if any(
-        line.kind not in (USAGE, WAIVED) for line in lines
-    ):  # else what tasks were rounded by is all there is
+    rating = 0  # without terms, all there is is what the tasks were rounded by
+    if any(line.kind not in (USAGE, WAIVED) for line in lines):
         rating = to_micros(sum(line.amount_picos for line in lines)) - booked
     if is_prepaid and (missing := rating - _available(account, currency)) > 0:
         lines.append(_forgiven(missing, month, currency))
@@ -302,7 +288,7 @@ def _line(
     late = f" (late {line.kind} of {used_in:%Y-%m})" if used_in < month else ""
     return NewLine(
         kind=line.kind,
-        description=_said(line, statement.terms, names.get(line.project_id, "")) + late,
+        description=words_of(line, statement.terms, names.get(line.project_id, "")) + late,
         amount_picos=line.amount_picos,
         amount_minor=to_minor(line.amount_picos, currency),
         month=used_in,
@@ -313,12 +299,6 @@ def _line(
         price_micros=line.price_micros,
         per=line.per,
     )
-
-
-def _said(line: RatedLine, terms: Terms, project: str) -> str:
-    what = ", ".join(filter(None, [line.model, UNITS.get(line.unit, line.unit.replace("_", " "))]))
-    part = f"discount of {terms.discount_bp / 100:g}%" if line.kind == DISCOUNT else PARTS.get(line.kind, "")
-    return ": ".join(filter(None, [project, what, part]))
 
 
 def _forgiven(micros: int, month: date, currency: str) -> NewLine:

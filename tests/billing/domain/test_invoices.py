@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from django.db import connection, transaction
 from django.db.utils import InternalError, ProgrammingError
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.domain import ledger
@@ -516,7 +516,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     steps=st.lists(STEP, max_size=14),
     rates=st.lists(st.integers(1, 10**7), min_size=2, max_size=2),

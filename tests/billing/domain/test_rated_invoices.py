@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.domain.credit_notes import credit_invoice, void_invoice
@@ -270,7 +270,7 @@ def test_balance_pays_the_fee_as_far_as_it_goes(project: Project) -> None:
     assert (again(statement).status, balance(tenant_id)) == ("paid", 100 * EURO)  # it is not asked for again
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     amounts=st.lists(st.integers(1, 3 * 10**8), min_size=1, max_size=3),
     rate=st.integers(1, 10**7),
