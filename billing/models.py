@@ -476,7 +476,8 @@ class InvoiceLine(AppendOnly):
     model = models.TextField(blank=True)
     unit = models.TextField(blank=True)
     quantity = models.BigIntegerField(default=0)
-    price_per_million_micros = models.BigIntegerField(default=0)
+    price_micros = models.BigIntegerField(default=0)  # for `per` of the unit
+    per = models.PositiveIntegerField(default=1)
     amount_picos = models.DecimalField(max_digits=38, decimal_places=0)  # 1e-12 of the currency, exact
     amount_minor = models.BigIntegerField()
 
@@ -489,7 +490,7 @@ class InvoiceLine(AppendOnly):
         ]
 
     class Privacy:
-        none = ("position", "kind", "month", "model", "unit", "quantity", "price_per_million_micros", "amount_picos",
+        none = ("position", "kind", "month", "model", "unit", "quantity", "price_micros", "per", "amount_picos",
                 "amount_minor")  # fmt: skip
         pseudonym = ("id", "tenant", "invoice", "project_id")
         content = ("description",)
