@@ -20,6 +20,7 @@ from django.db import connection
 from django.db.models import Sum
 
 from billing.domain.currencies import PICOS_PER_MICRO
+from billing.domain.fees_paid import without_fees_paid
 from billing.domain.period_usage import QUERY, query_parameters, read_rows
 from billing.domain.price_terms import terms_of
 from billing.domain.rating import (
@@ -160,6 +161,7 @@ def _kept_terms(covers: Iterable[Cover]) -> tuple[Terms, Fraction] | None:
 def _terms(tenant_id: UUID, currency: str, month: date, *, is_whole: bool) -> tuple[Terms, Fraction]:
     """And for how much of the month they are: from the day when the tenant came. One that leaves owes its tasks only."""
     terms, tenant = terms_of(tenant_id, currency=currency, on=month), Tenant.objects.get(id=tenant_id)
+    terms = without_fees_paid(terms, tenant_id, month)
     if not is_whole or tenant.status in LEAVING:
         terms = msgspec.structs.replace(terms, subscription_micros=0, minimum_micros=0)
     came = tenant.created_at.astimezone(UTC).date()
