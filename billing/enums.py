@@ -63,6 +63,9 @@ class DifferenceKind(models.TextChoices):
     BALANCE = "balance"  # not the sum of its transfers
     RESERVED = "reserved"  # not what is in budget slices
     PAYMENT = "payment"  # not what passed through clearing
+    STRIPE_PAYMENT = "stripe_payment"  # not what Stripe has of it
+    STRIPE_REFUND = "stripe_refund"
+    STRIPE_AWAY = "stripe_away"  # it could not be asked
 
 
 class EventState(models.TextChoices):

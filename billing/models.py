@@ -305,6 +305,7 @@ class Payment(models.Model):
     status = models.CharField(max_length=10, choices=PaymentStatus, default=PaymentStatus.PENDING)
     amount_micros = models.BigIntegerField()
     tax_micros = models.BigIntegerField(default=0)
+    tax_country = models.CharField(max_length=2, blank=True)  # to whom the tax is owed
     refunded_micros = models.BigIntegerField(default=0)
     currency = models.CharField(max_length=3)
     # The payer's or Stripe's own; the same one twice is one payment.
@@ -332,8 +333,8 @@ class Payment(models.Model):
         ]
 
     class Privacy:
-        none = ("method", "status", "amount_micros", "tax_micros", "refunded_micros", "currency", "created_at",
-                "paid_at")  # fmt: skip
+        none = ("method", "status", "amount_micros", "tax_micros", "tax_country", "refunded_micros", "currency",
+                "created_at", "paid_at")  # fmt: skip
         pseudonym = ("id", "tenant", "reference")
         personal = ("note",)
 
@@ -475,7 +476,8 @@ class InvoiceLine(AppendOnly):
     model = models.TextField(blank=True)
     unit = models.TextField(blank=True)
     quantity = models.BigIntegerField(default=0)
-    price_per_million_micros = models.BigIntegerField(default=0)
+    price_micros = models.BigIntegerField(default=0)  # for `per` of the unit
+    per = models.PositiveIntegerField(default=1)
     amount_picos = models.DecimalField(max_digits=38, decimal_places=0)  # 1e-12 of the currency, exact
     amount_minor = models.BigIntegerField()
 
@@ -488,7 +490,7 @@ class InvoiceLine(AppendOnly):
         ]
 
     class Privacy:
-        none = ("position", "kind", "month", "model", "unit", "quantity", "price_per_million_micros", "amount_picos",
+        none = ("position", "kind", "month", "model", "unit", "quantity", "price_micros", "per", "amount_picos",
                 "amount_minor")  # fmt: skip
         pseudonym = ("id", "tenant", "invoice", "project_id")
         content = ("description",)

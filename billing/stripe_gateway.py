@@ -196,6 +196,11 @@ def read_payment(intent_id: str) -> Paid:
     return _paid(intent)
 
 
+def list_payments(*, since: datetime, until: datetime) -> Iterator[Paid]:
+    """Begun in that time, whatever came of them, and without what only the page or the subscription of one knows."""
+    return (_paid(intent) for intent in _all("payment_intents.list", _made(since, until)))
+
+
 def read_session(session_id: str) -> Paid:
     """Of Checkout. `status` is succeeded once it is paid."""
     session = _get("checkout.sessions.retrieve", session_id, {"expand": ["payment_intent"]})
@@ -232,6 +237,10 @@ def refund(
 
 def list_refunds(payment_reference: str) -> list[Refunded]:
     return [_refunded(one) for one in _all("refunds.list", {"payment_intent": payment_reference})]
+
+
+def list_refunds_made(*, since: datetime, until: datetime) -> Iterator[Refunded]:
+    return (_refunded(one) for one in _all("refunds.list", _made(since, until)))
 
 
 def read_dispute(dispute_id: str) -> Disputed:
@@ -450,6 +459,7 @@ def _refunded(made: Mapping[str, Any]) -> Refunded:
         amount=made["amount"],
         currency=str(made["currency"]).upper(),
         metadata=dict(made.get("metadata") or {}),
+        payment_reference=_id(made.get("payment_intent")),
     )
 
 
@@ -465,6 +475,10 @@ def _is_known_identifier(error: StripeRefused) -> bool:
 def _id(value: Any) -> str:
     """Of what Stripe gives whole or by its name."""
     return str(value.get("id") or "") if isinstance(value, Mapping) else str(value or "")
+
+
+def _made(since: datetime, until: datetime) -> dict[str, Any]:
+    return {"created": {"gte": int(since.timestamp()), "lt": int(until.timestamp())}}
 
 
 def _moment(seconds: float) -> datetime:

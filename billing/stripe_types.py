@@ -82,6 +82,16 @@ class Refunded(msgspec.Struct, frozen=True):
     amount: int
     currency: str
     metadata: dict[str, str]
+    payment_reference: str = ""
+
+
+class AtStripe(msgspec.Struct, frozen=True):
+    """What Stripe has of a time. `asked`: references and ids of ours that it was asked for too, whenever it made them."""
+
+    payments: dict[str, Paid]
+    refunds: dict[str, Refunded]
+    asked: frozenset[str] = frozenset()
+    failure: str = ""  # why it could not be asked
 
 
 class Disputed(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@ from celery import shared_task
 
 from billing import stripe_gateway
 from billing.domain import dunning, fence, invoice_mail, invoices, meters, receipts, stripe_events, vat_ids
+from billing.domain.invoice_funds import DUNNING
 from billing.domain.issuing import MAIL
 from billing.domain.stripe_outbox import WORK
 from billing.domain.stripe_work import worker
@@ -31,8 +32,9 @@ def report_usage_to_stripe() -> None:
         meters.report_usage()
 
 
-@shared_task(name="billing.run_dunning")  # type: ignore[untyped-decorator]
+@shared_task(name=DUNNING)  # type: ignore[untyped-decorator]
 def run_dunning() -> None:
+    """Asked for when an invoice is paid or open again, and by beat: time alone makes one overdue."""
     dunning.run_dunning()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from billing.domain.invoice_text import price_of
 from billing.domain.money import minor_text
 from billing.domain.sellers import FIELDS as SELLER_FIELDS
 from billing.enums import BillingMode, InvoiceKind, InvoiceStatus, PaymentMethod
@@ -186,7 +187,9 @@ class LineOut(serializers.Serializer[Any]):
     model = serializers.CharField()
     unit = serializers.CharField()
     quantity = serializers.IntegerField()
-    price_per_million_micros = serializers.IntegerField()
+    price_micros = serializers.IntegerField()
+    per = serializers.IntegerField(help_text="Of how many of the unit that is the price")
+    price = serializers.CharField(help_text="For people: 0.50 EUR per 1M tokens")
     amount_picos = serializers.CharField(help_text="Exact: 1e-12 of the currency")
     amount_minor = serializers.IntegerField()
 
@@ -236,5 +239,11 @@ def invoice_row(invoice: Invoice, lines: list[InvoiceLine] | None = None) -> dic
     names = set(map(str, shape().fields)) - {"lines"}
     row = {name: made[name] if name in made else getattr(invoice, name) for name in names}
     if lines is not None:
-        row["lines"] = [dict(LineOut(line).data) for line in lines]
+        row["lines"] = [_line_row(line, invoice.currency) for line in lines]
     return row
+
+
+def _line_row(line: InvoiceLine, currency: str) -> dict[str, Any]:
+    names = set(map(str, LineOut().fields)) - {"price"}
+    row = {name: getattr(line, name) for name in names} | {"price": price_of(line, currency)}
+    return dict(LineOut(row).data)

@@ -10,7 +10,9 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from billing.domain.currencies import minor_digits
 from billing.domain.prices import DEFAULT_CURRENCY
+from billing.domain.units import PriceRefused
 from billing.enums import AccountState, BillingMode
 from billing.models import Balance, BillingAccount
 from gdpr.domain.audit import Actor, record
@@ -96,10 +98,10 @@ def _set_floor(account: BillingAccount) -> None:
 
 
 def _check(account: BillingAccount) -> None:
-    if not re.fullmatch(r"[A-Z]{3}", account.currency):
-        raise AccountRefused(
-            "currency", f"a currency is three capitals such as EUR, not {account.currency!r}"
-        )
+    try:
+        minor_digits(account.currency)
+    except PriceRefused as refused:
+        raise AccountRefused("currency", str(refused)) from None
     if account.country and not re.fullmatch(r"[A-Z]{2}", account.country):
         raise AccountRefused("country", f"a country is two capitals such as NL, not {account.country!r}")
     if account.credit_limit_micros is not None and account.credit_limit_micros < 0:

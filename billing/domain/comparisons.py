@@ -6,47 +6,19 @@ in the database: a month of millions of tasks takes as much memory as a day of f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from django.apps import apps
-from django.db import connection
 
+from billing.domain.book_reading import Booked, Comparison, Figures, Found, count, stream
 from billing.domain.ledger import CLEARING_BANK, CLEARING_STRIPE, LATE_USAGE, REVENUE_USAGE
 from billing.domain.pricing import BadUsage, PriceVersion, amount_micros
 from billing.domain.receipt_check import Outside, check_receipt, shown
+from billing.domain.stripe_books import compare_stripe
 from billing.enums import DifferenceKind, PaymentMethod, PaymentStatus, TransferKind
 from billing.models import Price
-
-CHUNK: Final = 2000
-
-
-class Found(NamedTuple):
-    kind: DifferenceKind
-    object_ref: str
-    expected: str
-    found: str
-    tenant_id: UUID | None = None
-    task_id: UUID | None = None
-
-
-class Booked(NamedTuple):
-    """When. The books are compared by the day on which they were written: a receipt may come days after its task."""
-
-    since: datetime
-    until: datetime
-
-    @classmethod
-    def on(cls, day: date) -> Booked:
-        since = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        return cls(since, since + timedelta(days=1))
-
-
-Figures = dict[str, int]
-Comparison = Callable[[Booked, Outside, Figures], Iterator[Found]]
 
 _EVENT: Final = (
     "task_id", "tenant_id", "project_id", "key_id", "price_id", "attempt", "request_id", "subject", "endpoint", "model",
@@ -200,9 +172,7 @@ def compare_balances(booked: Booked, outside: Outside, figures: Figures) -> Iter
 
 
 def compare_reserved(booked: Booked, outside: Outside, figures: Figures) -> Iterator[Found]:
-    """What is reserved is what lies in slices."""
-    if not _has_slices():
-        return
+    """What is reserved is what lies in slices: those that are open, and those that wait for receipts."""
     for tenant_id, currency, held, reserved in stream(RESERVED):
         if held != reserved:
             yield Found(
@@ -226,19 +196,8 @@ COMPARISONS: Final[tuple[Comparison, ...]] = (
     compare_balances,
     compare_reserved,
     compare_payments,
+    compare_stripe,
 )
-
-
-def stream(query: str, parameters: Mapping[str, Any] | None = None) -> Iterator[tuple[Any, ...]]:
-    """By a cursor in the database, `CHUNK` rows at a time."""
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(query, parameters)
-        while rows := cursor.fetchmany(CHUNK):
-            yield from rows
-
-
-def count(figures: Figures, name: str, more: int = 1) -> None:
-    figures[name] = figures.get(name, 0) + more
 
 
 class Prices:
@@ -272,8 +231,3 @@ def _without_event(transfers: Mapping[str, Any]) -> Found:
         DifferenceKind.EVENT_MISSING, f"task:{task_id.hex}", "a usage event",
         f"{transfers['booked_micros']} booked: {shown(', '.join(transfers['ways']))}", owner, task_id,
     )  # fmt: skip
-
-
-def _has_slices() -> bool:
-    """Not every installation holds money in slices."""
-    return "budgetslice" in apps.all_models["billing"]

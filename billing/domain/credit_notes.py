@@ -3,9 +3,12 @@
 credit      part of it, or all, is forgiven
 void        it was wrong: what it covered is invoiced anew
 refund      of a receipt: the money goes back, out of the balance
+reversal    of a receipt: the money went back by Stripe. When it came again after that, another note says so
 """
 
 from __future__ import annotations
+
+from uuid import UUID
 
 from django.db.models import Sum
 
@@ -13,14 +16,24 @@ from billing.domain import ledger
 from billing.domain.accounts import lock_account
 from billing.domain.invoice_funds import apply_funds
 from billing.domain.invoices import charge, subscription_micros
-from billing.domain.issuing import Draft, InvoiceRefused, NewLine, issue, plain_line
+from billing.domain.issuing import Draft, InvoiceRefused, NewLine, derived_id, issue, plain_line
 from billing.domain.ledger import InsufficientBalance
-from billing.domain.money import micros_per_minor, minor_text, share, without_tax
+from billing.domain.money import divided, micros_per_minor, minor_text, share, without_tax
 from billing.domain.payments import clearing_of
 from billing.domain.sellers import require_seller
 from billing.domain.tax import Tax
-from billing.enums import InvoiceKind, InvoiceStatus, PaymentMethod, PaymentStatus, TaxCategory, TransferKind
+from billing.enums import (
+    InvoiceKind,
+    InvoiceStatus,
+    PaymentMethod,
+    PaymentStatus,
+    ReversalKind,
+    ReversalState,
+    TaxCategory,
+    TransferKind,
+)
 from billing.models import BillingAccount, Invoice, InvoiceLine, Payment
+from billing.stripe_models import Reversal
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
 
@@ -40,10 +53,11 @@ def credit_invoice(
             raise InvoiceRefused(f"{invoice.number} is void.")
         net, tax, text = _part(invoice, gross_minor, line)
         if invoice.kind == InvoiceKind.RECEIPT:
-            _refund(account, invoice, net, tax)
+            reversal = _refund(account, invoice, net, tax, reason)
+            note = _note(account, invoice, [(text, net)], tax, reason, actor, note_id=_note_id(reversal))
         else:
             _book(account, invoice, net, tax)
-        note = _note(account, invoice, [(text, net)], tax, reason, actor)
+            note = _note(account, invoice, [(text, net)], tax, reason, actor)
         apply_funds(account, invoice.currency, actor=actor)
         return note
 
@@ -91,6 +105,43 @@ def write_off(invoice: Invoice, *, reason: str, actor: Actor) -> Invoice:
         return invoice
 
 
+def note_reversals(account: BillingAccount, payment: Payment, *, actor: Actor) -> None:
+    """Of an account that is locked: each refund that was made, and each dispute that was lost, has its note on the receipt.
+    Idempotent. Without a receipt there is nothing to note on; it may come later."""
+    receipt = Invoice.objects.filter(payment=payment, kind=InvoiceKind.RECEIPT).first()
+    if receipt is None:
+        return
+    for reversal in Reversal.objects.filter(payment=payment).exclude(state=ReversalState.PENDING):
+        is_back = reversal.state == ReversalState.FAILED
+        if is_back and not _has_note(reversal):
+            continue
+        if not _has_note(reversal, is_back=is_back):
+            _note_reversal(account, receipt, reversal, actor, is_back=is_back)
+
+
+def _note_reversal(
+    account: BillingAccount, receipt: Invoice, reversal: Reversal, actor: Actor, *, is_back: bool
+) -> None:
+    receipt, per_minor, sign = _locked(receipt), micros_per_minor(reversal.currency), -1 if is_back else 1
+    tax = sign * divided(reversal.tax_micros, per_minor)
+    net = sign * divided(reversal.amount_micros, per_minor) - tax
+    what = "Refund" if reversal.kind == ReversalKind.REFUND else "Disputed payment"
+    text = f"{what} of {receipt.number}{', which came back' if is_back else ''}"
+    note_id = _note_id(reversal, is_back=is_back)
+    receipt.credited_minor += net + tax
+    receipt.save(update_fields=["credited_minor"])
+    _note(account, receipt, [(text, net)], tax, reversal.reason, actor, note_id=note_id)
+
+
+def _has_note(reversal: Reversal, *, is_back: bool = False) -> bool:
+    return Invoice.objects.filter(id=_note_id(reversal, is_back=is_back)).exists()
+
+
+def _note_id(reversal: Reversal, *, is_back: bool = False) -> UUID:
+    at_ms = int(reversal.created_at.timestamp() * 1000)
+    return derived_id(at_ms, "note", reversal.id, "back" if is_back else "")
+
+
 def _part(invoice: Invoice, gross_minor: int | None, line: int | None) -> tuple[int, int, str]:
     """Net, tax, and how the note says it. What is left after several parts is credited to the last cent of tax."""
     credited = _credited(invoice)
@@ -132,7 +183,7 @@ def _book(account: BillingAccount, invoice: Invoice, net: int, tax: int) -> None
     invoice.save(update_fields=["credited_minor"])
 
 
-def _refund(account: BillingAccount, invoice: Invoice, net: int, tax: int) -> None:
+def _refund(account: BillingAccount, invoice: Invoice, net: int, tax: int, reason: str) -> Reversal:
     assert invoice.payment_id is not None, "a receipt is of a payment"
     payment = Payment.objects.select_for_update().get(id=invoice.payment_id)
     if payment.method == PaymentMethod.STRIPE:
@@ -150,19 +201,28 @@ def _refund(account: BillingAccount, invoice: Invoice, net: int, tax: int) -> No
         ledger.post(invoice.tenant_id, invoice.currency, back)
     except InsufficientBalance:
         raise InvoiceRefused("The balance is less than that: what was used is not refunded.") from None
-    payment.refunded_micros += (net + tax) * per_minor
+    reversal = Reversal.objects.create(
+        tenant_id=payment.tenant_id, payment=payment, kind=ReversalKind.REFUND, state=ReversalState.SUCCEEDED,
+        amount_micros=(net + tax) * per_minor, tax_micros=tax * per_minor, currency=payment.currency, reason=reason[:200],
+    )  # fmt: skip
+    payment.refunded_micros += reversal.amount_micros
     if payment.refunded_micros == payment.amount_micros:
         payment.status = PaymentStatus.REFUNDED
     payment.save(update_fields=["refunded_micros", "status"])
     invoice.credited_minor += net + tax
     invoice.save(update_fields=["credited_minor"])
+    return reversal
 
 
 def _note(
-    account: BillingAccount, invoice: Invoice, parts: list[tuple[str, int]], tax_minor: int, reason: str, actor: Actor
+    account: BillingAccount, invoice: Invoice, parts: list[tuple[str, int]], tax_minor: int, reason: str, actor: Actor,
+    *, note_id: UUID | None = None,
 ) -> Invoice:  # fmt: skip
+    """`note_id`: of one whose money goes back by the way it came."""
     lines: list[NewLine] = [plain_line("credit", text, -net, invoice.currency) for text, net in parts]
     draft = Draft(
+        id=note_id,
+        payment=invoice.payment if note_id else None,
         kind=InvoiceKind.CREDIT_NOTE,
         currency=invoice.currency,
         tax=Tax(

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Min, Q
 from django.utils import timezone
 
 from billing.domain.accounts import lock_account, set_state
-from billing.enums import AccountState, ReversalKind, ReversalState
-from billing.models import BillingAccount
+from billing.enums import AccountState, InvoiceKind, InvoiceStatus, ReversalKind, ReversalState
+from billing.models import BillingAccount, Invoice
 from billing.stripe_models import Reversal, StripeSubscription
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx, tenant_tx
@@ -41,8 +41,14 @@ def overdue_subscriptions(now: datetime) -> Overdue:
     return found
 
 
+def overdue_invoices(now: datetime) -> Overdue:
+    """In colony_tx."""
+    late = Invoice.objects.filter(kind=InvoiceKind.INVOICE, status=InvoiceStatus.OPEN, due_at__lte=now)
+    return dict(late.order_by().values_list("tenant_id").annotate(Min("due_at")))
+
+
 # Each says what is overdue, within colony_tx.
-SOURCES: list[Callable[[datetime], Overdue]] = [overdue_subscriptions]
+SOURCES: list[Callable[[datetime], Overdue]] = [overdue_subscriptions, overdue_invoices]
 
 
 def run_dunning(now: datetime | None = None) -> int:

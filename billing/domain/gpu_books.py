@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from billing.domain.comparisons import stream
+from billing.domain.book_reading import stream
 from billing.domain.gpu_hours import hours_of
 from billing.domain.gpu_rates import HOUR_MS
 from billing.enums import TransferKind

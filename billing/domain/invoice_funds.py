@@ -10,10 +10,12 @@ from billing.domain.ledger import tenant_account
 from billing.domain.money import micros_per_minor
 from billing.enums import InvoiceKind, InvoiceStatus, TransferKind
 from billing.models import BillingAccount, Invoice, LedgerTransfer
+from gdpr.chores import hint_after_commit
 from gdpr.domain.audit import Actor, record
 from tenants.domain.invalidation import announce_after_commit
 from tenants.domain.outbox import publish
 
+DUNNING = "billing.run_dunning"  # the chore: what is paid restricts nobody any more
 FUNDS = (TransferKind.PAYMENT, TransferKind.CREDIT, TransferKind.REFUND, TransferKind.DISPUTE)
 ASKING = (InvoiceKind.INVOICE, InvoiceKind.STATEMENT)
 
@@ -72,6 +74,7 @@ def _set_paid(invoice: Invoice, paid_micros: int, actor: Actor) -> bool:
     if invoice.status != before[0]:
         invoice.paid_at = timezone.now() if is_paid else None
         _tell(invoice, is_paid, actor)
+        hint_after_commit(DUNNING)
     invoice.save(update_fields=["status", "paid_micros", "paid_at"])
     announce_after_commit("billing")
     return True

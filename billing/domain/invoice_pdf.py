@@ -40,7 +40,7 @@ BODY = ParagraphStyle("body", fontName=REGULAR, fontSize=9, leading=12, splitLon
 SMALL = ParagraphStyle("small", BODY, fontSize=8, leading=10.5)
 RIGHT = ParagraphStyle("right", SMALL, alignment=TA_RIGHT)
 TITLE = ParagraphStyle("title", BODY, fontName=BOLD, fontSize=17, leading=22, spaceAfter=5 * mm)
-COLUMNS = (9 * mm, 83 * mm, 26 * mm, 33 * mm, 23 * mm)
+COLUMNS = (9 * mm, 74 * mm, 26 * mm, 42 * mm, 23 * mm)
 
 
 def pdf_of(invoice: Invoice, lines: Sequence[InvoiceLine]) -> bytes:

@@ -9,6 +9,8 @@ import msgspec
 
 from billing.domain.invoice_funds import due_micros
 from billing.domain.money import divided, micros_per_minor, minor_text
+from billing.domain.rating import INCLUDED, USAGE
+from billing.domain.units import amount_text, known_unit, per, price_text
 from billing.enums import InvoiceKind, InvoiceStatus, TaxCategory
 from billing.models import Invoice, InvoiceLine
 
@@ -77,14 +79,22 @@ def _facts(invoice: Invoice) -> list[tuple[str, str]]:
 
 
 def _row(line: InvoiceLine, currency: str) -> Row:
-    has_price = bool(line.price_per_million_micros)
     return Row(
         position=str(line.position),
         description=line.description,
-        quantity=f"{line.quantity:,}" if line.quantity else "",
-        price=f"{_price_text(line.price_per_million_micros)} per million" if has_price else "",
+        quantity=f"{line.quantity:,}" if line.unit else "",
+        price=price_of(line, currency),
         amount=minor_text(line.amount_minor, currency),
     )
+
+
+def price_of(line: InvoiceLine, currency: str) -> str:
+    """Empty where there is no single one. As it was when the line was written, whatever its unit is counted in since."""
+    if not line.price_micros and line.kind not in (USAGE, INCLUDED):
+        return ""
+    if known_unit(line.unit) and per(line.unit) == line.per:
+        return price_text(line.unit, line.price_micros, currency)
+    return f"{amount_text(line.price_micros, currency)} per {line.per:,}"
 
 
 def _totals(invoice: Invoice) -> list[tuple[str, str]]:
@@ -108,6 +118,8 @@ def _totals(invoice: Invoice) -> list[tuple[str, str]]:
 
 
 def _payment_notes(invoice: Invoice) -> list[str]:
+    if invoice.kind == InvoiceKind.CREDIT_NOTE and invoice.payment_id:
+        return ["The money goes back by the way it came."] if invoice.gross_minor < 0 else []
     if invoice.kind == InvoiceKind.CREDIT_NOTE:
         return ["It is set off against what is open, or stays as a credit for what is used next."]
     if invoice.kind != InvoiceKind.INVOICE or invoice.status not in (
@@ -137,11 +149,6 @@ def _money(amount_minor: int, currency: str) -> str:
 
 def _percent(rate_bp: int) -> str:
     return f"{rate_bp / 100:g}%"
-
-
-def _price_text(micros: int) -> str:
-    whole, fraction = divmod(micros, 1_000_000)
-    return f"{whole}.{f'{fraction:06d}'.rstrip('0').ljust(2, '0')}"
 
 
 def _day(moment: datetime) -> str:

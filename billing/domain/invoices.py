@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from billing.domain import ledger
 from billing.domain.accounts import find_account, lock_account
+from billing.domain.currencies import PICOS_PER_MICRO, to_micros, to_minor
 from billing.domain.invoice_funds import apply_funds
 from billing.domain.issuing import (
     SYSTEM,
@@ -26,13 +27,14 @@ from billing.domain.issuing import (
     tax_of_account,
     unsaved,
 )
-from billing.domain.money import PICOS_PER_MICRO, micros_of_picos, micros_per_minor, minor_of_picos
-from billing.domain.sellers import SellerIncomplete, find_seller, require_seller
+from billing.domain.line_text import PARTS, words_of
+from billing.domain.money import micros_per_minor
+from billing.domain.price_terms import terms_of
+from billing.domain.rating import SUBSCRIPTION, USAGE, RatedLine
+from billing.domain.sellers import SellerIncomplete, find_seller, require_seller, tell_incomplete
 from billing.domain.statement_lines import (
     FORGIVEN,
-    USAGE,
     WAIVED,
-    RatedLine,
     Statement,
     months_with_usage,
     tasks_stated,
@@ -43,26 +45,14 @@ from billing.enums import BillingMode, InvoiceKind, InvoiceStatus, TaxCategory, 
 from billing.models import Balance, BillingAccount, Invoice, InvoiceLine, Seller
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx, tenant_tx
-from tenants.domain.alerts import raise_alert
 from tenants.domain.tenancy import OPERATOR_TENANTS
 from tenants.models import Project, Tenant
-
-SUBSCRIPTION = "subscription"
-UNITS = {
-    "prompt_tokens": "input tokens", "cached_tokens": "cached input tokens", "completion_tokens": "output tokens",
-    "audio_ms": "milliseconds of audio", "video_ms": "milliseconds of video", "engine_ms": "milliseconds of GPU",
-}  # fmt: skip
-PARTS = {
-    WAIVED: "not charged: beyond what was held for the task",
-    FORGIVEN: "not charged: more than the balance",
-    "minimum": "up to the agreed minimum",
-}
 
 logger = logging.getLogger(__name__)
 
 
 def close_period(tenant_id: UUID, first_day: date, *, actor: Actor = SYSTEM) -> list[Invoice]:
-    """Of a month that is over: one for each currency in which something was used, those of before if there are any.
+    """Of a month that is over: one for each currency in which something is owed, those of before if there are any.
     What is settled later is on the next one. Raises InvoiceRefused, SellerIncomplete."""
     next_day = month_after(first_day)
     if first_day.day != 1 or next_day > timezone.now().astimezone(UTC).date():
@@ -146,17 +136,12 @@ def _for_each_tenant(work: Callable[[UUID], object], only: Iterable[UUID] | None
         try:
             work(tenant_id)
         except SellerIncomplete as incomplete:
-            _alert(incomplete)
+            tell_incomplete(incomplete)
             return 1
         except Exception:  # one tenant keeps no other from its invoice
             logger.exception("tenant %s could not be invoiced: the next run tries again", tenant_id)
             failed += 1
     return failed
-
-
-def _alert(incomplete: SellerIncomplete) -> None:
-    with colony_tx("alert of the seller"):
-        raise_alert(tenant_id=None, kind="seller_incomplete", object_ref="seller", message=str(incomplete))
 
 
 def _state(account: BillingAccount, month: date, *, is_final: bool, actor: Actor) -> list[Invoice]:
@@ -180,13 +165,15 @@ def _closing(account: BillingAccount, currency: str, month: date) -> Invoice | N
 def _issue(
     account: BillingAccount, currency: str, month: date, *, is_final: bool, actor: Actor
 ) -> Invoice | None:
+    # No slice of the balance is granted between the look at what it can bear and the booking.
+    Balance.objects.select_for_update().filter(tenant_id=account.tenant_id, currency=currency).first()
     draft = _draft(account, find_seller(), currency, month, is_final=is_final)
     if draft is None:
         return None
     seller = require_seller()
     own, tax = ledger.tenant_account(account.tenant_id), draft.tax
     tax_micros = draft.taxes_minor * micros_per_minor(currency)
-    subscription = subscription_micros(draft.lines) if draft.rating_micros else 0  # it may be forgiven
+    subscription = subscription_micros(draft.lines)
     charges = {
         TransferKind.SUBSCRIPTION: (ledger.REVENUE_SUBSCRIPTION, subscription),
         TransferKind.RATING: (ledger.REVENUE_RATING, draft.rating_micros - subscription),
@@ -209,8 +196,13 @@ def _issue(
 
 
 def subscription_micros(lines: Iterable[NewLine | InvoiceLine]) -> int:
-    """Of what is booked beside the tasks."""
-    return micros_of_picos(int(sum(line.amount_picos for line in lines if line.kind == SUBSCRIPTION)))
+    """Of what is booked beside the tasks. What a balance cannot bear is taken off the fee first."""
+    picos = {SUBSCRIPTION: 0, FORGIVEN: 0}
+    for line in lines:
+        if line.kind in picos:
+            picos[line.kind] += int(line.amount_picos)
+    fee = to_micros(picos[SUBSCRIPTION])
+    return max(0, fee + to_micros(picos[FORGIVEN])) if fee > 0 else fee
 
 
 def charge(
@@ -228,18 +220,18 @@ def _draft(
     statements = _statements(account, currency, month, is_final=is_final)
     names = _project_names(account.tenant_id)
     lines = [
-        _line(line, date.fromisoformat(statement.cover.month), month, names, currency)
-        for statement in statements
-        for line in statement.lines
+        _line(line, statement, month, names, currency) for statement in statements for line in statement.lines
     ]
     if not any(line.amount_minor for line in lines):
         return None  # not a cent yet: it waits for what is to come
     is_prepaid = account.mode == BillingMode.PREPAID
     booked = sum(each.cover.booked_micros - each.cover.waived_micros for each in statements)
-    rating = micros_of_picos(sum(line.amount_picos for line in lines if line.kind not in (USAGE, WAIVED)))
-    if is_prepaid and rating > _available(account, currency):
-        lines.append(_forgiven(rating, month, currency))
-        rating = 0
+    rating = 0  # without terms, all there is is what the tasks were rounded by
+    if any(line.kind not in (USAGE, WAIVED) for line in lines):
+        rating = to_micros(sum(line.amount_picos for line in lines)) - booked
+    if is_prepaid and (missing := rating - _available(account, currency)) > 0:
+        lines.append(_forgiven(missing, month, currency))
+        rating -= missing
     draft = Draft(
         id=_invoice_id(account, currency, month),
         kind=InvoiceKind.STATEMENT if is_prepaid else InvoiceKind.INVOICE,
@@ -277,37 +269,36 @@ def _statements(account: BillingAccount, currency: str, month: date, *, is_final
 
 
 def _currencies(account: BillingAccount, month: date) -> list[str]:
-    used = months_with_usage(account.tenant_id, month)
-    return sorted({account.currency, *(currency for _, currency in used)})
+    """Those of its tasks, and the one in which it owes something without any."""
+    used, terms = months_with_usage(account.tenant_id, month), terms_of(account.tenant_id, on=month)
+    owed = {terms.currency} if terms.subscription_micros or terms.minimum_micros else set()
+    return sorted({account.currency, *owed, *(currency for _, currency in used)})
 
 
 def _line(
-    line: RatedLine, used_in: date, month: date, names: dict[str, str], currency: str
+    line: RatedLine, statement: Statement, month: date, names: dict[str, str], currency: str
 ) -> NewLine:  # fmt: skip
-    unit = UNITS.get(line.unit, line.unit.replace("_", " "))
-    what = PARTS.get(line.kind) or ", ".join(filter(None, [line.model, unit]))
-    if line.kind not in (USAGE, *PARTS):
-        what = f"{line.kind}: {what}" if what else line.kind
-    project = names.get(line.project_id, "")
+    used_in = date.fromisoformat(statement.cover.month)
     late = f" (late {line.kind} of {used_in:%Y-%m})" if used_in < month else ""
     return NewLine(
         kind=line.kind,
-        description=f"{project}: {what}{late}" if project else f"{what}{late}",
+        description=words_of(line, statement.terms, names.get(line.project_id, "")) + late,
         amount_picos=line.amount_picos,
-        amount_minor=minor_of_picos(line.amount_picos, currency),
+        amount_minor=to_minor(line.amount_picos, currency),
         month=used_in,
         project_id=line.project_id,
         model=line.model,
         unit=line.unit,
         quantity=line.quantity,
-        price_per_million_micros=line.price_per_million_micros,
+        price_micros=line.price_micros,
+        per=line.per,
     )
 
 
 def _forgiven(micros: int, month: date, currency: str) -> NewLine:
     picos = -micros * PICOS_PER_MICRO
     return NewLine(kind=FORGIVEN, description=PARTS[FORGIVEN], amount_picos=picos,
-                   amount_minor=minor_of_picos(picos, currency), month=month)  # fmt: skip
+                   amount_minor=to_minor(picos, currency), month=month)  # fmt: skip
 
 
 def _available(account: BillingAccount, currency: str) -> int:

@@ -12,7 +12,8 @@ import msgspec
 from django.db.models import Model
 from django.utils import timezone
 
-from billing.domain.money import PICOS_PER_MICRO, micros_per_minor, share
+from billing.domain.currencies import PICOS_PER_MICRO
+from billing.domain.money import micros_per_minor, share
 from billing.domain.numbering import take_number
 from billing.domain.sellers import tax_for
 from billing.domain.statement_lines import Cover
@@ -47,7 +48,8 @@ class NewLine(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     unit: str = ""
     quantity: int = 0
-    price_per_million_micros: int = 0
+    price_micros: int = 0
+    per: int = 1
 
 
 class Draft(msgspec.Struct, kw_only=True):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from billing.domain.comparisons import stream
+from billing.domain.book_reading import stream
 from hive_agent.protocol import CHARGED_OUTCOMES
 from tenants.domain.limit_shape import LevelLimits
 

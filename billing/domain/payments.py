@@ -5,6 +5,7 @@ The same reference of one method is one payment, however often it is reported.
 
 from __future__ import annotations
 
+from typing import Final
 from uuid import UUID
 
 from django.utils import timezone
@@ -17,6 +18,8 @@ from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
 from tenants.domain.invalidation import announce_after_commit
 from tenants.domain.outbox import publish
+
+UNKNOWN_COUNTRY: Final = "XX"
 
 
 class PaymentRefused(ValueError):
@@ -34,9 +37,10 @@ def receive_payment(
     tax_micros: int = 0,
     tax_country: str = "",
     note: str = "",
+    is_subscription: bool = False,
 ) -> tuple[Payment, bool]:
-    """The payment, and whether it is booked by this call. Raises PaymentRefused when the reference is that of another
-    amount or currency."""
+    """The payment, and whether it is booked by this call. What a subscription costs is no money to spend on tasks. Raises
+    PaymentRefused when the reference is that of another amount or currency."""
     if not 0 <= tax_micros < amount_micros:
         raise PaymentRefused("a payment is more than its tax, and its tax is not below zero")
     with tenant_tx(tenant_id):
@@ -52,18 +56,22 @@ def receive_payment(
         elif known.status not in (PaymentStatus.PENDING, PaymentStatus.FAILED):
             return known, False
         known.status, known.paid_at = PaymentStatus.SUCCEEDED, timezone.now()
+        if known.tax_micros:
+            known.tax_country = tax_country or account.country or UNKNOWN_COUNTRY
         known.save()
         source = clearing_of(method)
+        kind, to = TransferKind.PAYMENT, ledger.tenant_account(tenant_id)
+        if is_subscription:
+            kind, to = TransferKind.SUBSCRIPTION, ledger.REVENUE_SUBSCRIPTION
         ledger.post(
             tenant_id,
             currency,
             [
                 ledger.Transfer(
-                    kind=TransferKind.PAYMENT, debit=source, credit=ledger.tenant_account(tenant_id),
-                    amount_micros=amount_micros - known.tax_micros,
+                    kind=kind, debit=source, credit=to, amount_micros=amount_micros - known.tax_micros
                 ),
                 ledger.Transfer(
-                    kind=TransferKind.TAX, debit=source, credit=ledger.tax_account(tax_country or account.country or "XX"),
+                    kind=TransferKind.TAX, debit=source, credit=ledger.tax_account(known.tax_country),
                     amount_micros=known.tax_micros,
                 ),
             ],

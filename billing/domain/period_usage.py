@@ -5,7 +5,7 @@ Quantities are those that a price is for, as `billing.domain.pricing.billable` h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -26,7 +26,7 @@ _OUTCOMES: Final = [str(outcome) for outcome in CHARGED_OUTCOMES]
 _SIZED: Final = f"^{SIZED_IMAGES.pattern}$"
 
 QUERY: Final = f"""
-    SELECT e.tenant_id, e.project_id, e.model, e.price_id, u.unit, sum(u.quantity)
+    SELECT e.tenant_id, e.project_id, e.model, e.price_id, u.unit, sum(u.quantity) AS quantity
     FROM billing_usageevent e
     JOIN billing_price p ON p.id = e.price_id
     CROSS JOIN LATERAL (SELECT coalesce(%(card)s::jsonb -> e.model, %(card)s::jsonb -> '{ANY_MODEL}', p.prices) AS prices) c
@@ -71,8 +71,21 @@ def used_in_period(
 ) -> Iterator[Used]:
     """Of all tenants that the scope sees, or of one. `card`: prices by model that its units are split for in place of those
     that were charged; the prices that come back are those that were."""
+    with connection.cursor() as cursor:
+        cursor.execute(QUERY, query_parameters(first_day, next_day, tenant_id=tenant_id, card=card))
+        rows = cursor.fetchall()
+    return read_rows(rows)
+
+
+def query_parameters(
+    first_day: date,
+    next_day: date,
+    *,
+    tenant_id: UUID | None = None,
+    card: Mapping[str, PriceVersion] | None = None,
+) -> dict[str, Any]:
     first, following = _id_at(first_day), _id_at(next_day)
-    parameters: dict[str, Any] = {
+    return {
         "card": Jsonb({model: price.prices for model, price in (card or {}).items()}),
         "sized": _SIZED,
         "first_month": month_of(first),
@@ -82,9 +95,10 @@ def used_in_period(
         "outcomes": _OUTCOMES,
         "tenant": tenant_id,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(QUERY, parameters)
-        rows = cursor.fetchall()
+
+
+def read_rows(rows: Sequence[tuple[Any, ...]]) -> Iterator[Used]:
+    """Of QUERY."""
     found = Price.objects.filter(id__in={row[3] for row in rows})
     versions = {price.id: version_of(price) for price in found}
     for tenant, project, model, price, unit, quantity in rows:

@@ -11,6 +11,7 @@ import msgspec
 
 from billing.domain.receipt_keys import KeyRing
 from billing.enums import DifferenceKind
+from billing.stripe_types import AtStripe
 from hive_agent import protocol
 from hive_agent.protocol import CHARGED_OUTCOMES
 
@@ -26,11 +27,12 @@ SEALED = (
 
 
 class Outside(NamedTuple):
-    """What this app cannot know of hives. `open_envelope`: by the names of SEALED, identifiers in hex and times in ms;
-    None for one that is not ours."""
+    """What the books cannot know: of hives, and what Stripe has. `open_envelope`: by the names of SEALED, identifiers in
+    hex and times in ms; None for one that is not ours."""
 
     keys: KeyRing
     open_envelope: Callable[[bytes], Mapping[str, Any] | None]
+    stripe: AtStripe | None = None  # None: nobody pays by it
 
 
 class Mismatch(NamedTuple):

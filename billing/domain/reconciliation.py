@@ -1,4 +1,4 @@
-"""Each night: hives' receipts = usage = ledger = balances = payments. The report is to be empty.
+"""Each night: hives' receipts = usage = ledger = balances = payments = what Stripe has. The report is to be empty.
 
 What is not in agreement is kept, row by row, raises an alert to the operator and is told to webhooks.
 """
@@ -12,8 +12,10 @@ from typing import Final
 
 from django.db.models import F
 
-from billing.domain.comparisons import COMPARISONS, Booked, Figures, Found
+from billing.domain.book_reading import Booked, Figures, Found
+from billing.domain.comparisons import COMPARISONS
 from billing.domain.receipt_check import Outside
+from billing.domain.stripe_books import read_stripe
 from billing.reconciliation_models import Difference, Reconciliation
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
@@ -38,9 +40,11 @@ def reconcile(
     began_at = datetime.now(UTC)
     if day > began_at.date():
         raise NotYet(f"{day} has not begun")
+    booked = Booked.on(day)
+    outside = outside._replace(stripe=read_stripe(booked, now=began_at))  # no transaction waits for Stripe
     with colony_tx("reconciliation"):
         figures: Figures = {}
-        found = _all_of(Booked.on(day), outside, figures)
+        found = _all_of(booked, outside, figures)
         first = list(islice(found, KEPT))
         total = len(first) + sum(1 for _ in found)
         report = Reconciliation(

@@ -1,4 +1,5 @@
-"""Money that goes back to who paid: refunds, and disputes. What was paid as tax goes back in the same part.
+"""Money that goes back to who paid: refunds, and disputes. What was paid as tax goes back in the same part, by a credit note
+where there was a receipt; an invoice that it had paid is open again.
 
 A tenant that paid before gives what it still has; the rest is the operator's loss (`disputes`), and its balance is never
 below zero. One that pays afterwards owes it.
@@ -13,7 +14,12 @@ from django.db.models import Sum
 
 from billing.domain import ledger
 from billing.domain.accounts import lock_account
-from billing.domain.payments import PaymentRefused, clearing_of
+from billing.domain.credit_notes import note_reversals
+from billing.domain.invoice_funds import apply_funds
+from billing.domain.money import micros_per_minor
+from billing.domain.payments import UNKNOWN_COUNTRY, PaymentRefused, clearing_of
+from billing.domain.receipts import is_of_subscription
+from billing.domain.sellers import SellerIncomplete, tell_incomplete
 from billing.domain.stripe_money import to_micros, to_minor
 from billing.domain.stripe_outbox import STRIPE, ask_later
 from billing.enums import PaymentMethod, PaymentStatus, ReversalKind, ReversalState, TransferKind
@@ -24,7 +30,6 @@ from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
 from tenants.domain.invalidation import announce_after_commit
 
-SUBSCRIPTION_NOTE: Final = "subscription"
 SHARED_NOTE: Final = "shared:"  # and the platform's basis points
 LOST, WON = "lost", ("won", "warning_closed", "prevented")
 INQUIRY: Final = "warning_"  # asks, and takes no money
@@ -41,11 +46,10 @@ def refund_payment(payment: Payment, amount_micros: int | None, *, reason: str, 
         amount = left if amount_micros is None else amount_micros
         if not 0 < amount <= left:
             raise PaymentRefused(f"Of this payment {left} micro-units are left to refund.")
-        if payment.method == PaymentMethod.STRIPE:
-            try:
-                minor = to_minor(amount, payment.currency)
-            except ValueError as error:
-                raise PaymentRefused(str(error)) from None
+        if amount % micros_per_minor(payment.currency):
+            raise PaymentRefused(
+                f"There is no coin of {payment.currency} for the last digits of this amount."
+            )
         reversal = _take(account, payment, amount, ReversalKind.REFUND, reason=reason)
         if reversal.lost_micros:
             have = amount - reversal.tax_micros - reversal.lost_micros
@@ -54,13 +58,14 @@ def refund_payment(payment: Payment, amount_micros: int | None, *, reason: str, 
             body = {
                 "reversal": str(reversal.id),
                 "payment": payment.reference,
-                "amount": minor,
-                "is_shared": payment.note.startswith(SHARED_NOTE),
+                "amount": to_minor(amount, payment.currency),
+                "is_shared": _is_shared(payment),
             }
             ask_later(payment.tenant_id, "refund", f"refund:{reversal.id.hex}", body)
         else:  # by hand, and done when it is said
             reversal.state = ReversalState.SUCCEEDED
             reversal.save(update_fields=["state"])
+            _note(account, payment, actor)
         record(
             "payment.refunded",
             actor=actor,
@@ -93,6 +98,7 @@ def settle_refund(account: BillingAccount, reversal: Reversal, refunded: Refunde
     elif refunded.status == "succeeded" and reversal.state == ReversalState.PENDING:
         reversal.state = ReversalState.SUCCEEDED
     reversal.save()
+    _note(account, reversal.payment)
 
 
 def fail_refund(reversal_id: UUID) -> None:
@@ -130,6 +136,7 @@ def match_dispute(payment: Payment, disputed: Disputed) -> None:
     elif disputed.status == LOST:
         reversal.state = ReversalState.SUCCEEDED
         reversal.save(update_fields=["state"])
+        _note(account, payment)
 
 
 def close_dispute(reversal: Reversal, *, actor: Actor) -> Reversal:
@@ -197,7 +204,7 @@ def _book(account: BillingAccount, payment: Payment, reversal: Reversal, *, is_b
     parts = [
         (_source(payment), clearing, net),
         (ledger.DISPUTES, clearing, reversal.lost_micros),
-        (ledger.tax_account(account.country or "XX"), clearing, reversal.tax_micros),
+        (ledger.tax_account(payment.tax_country or UNKNOWN_COUNTRY), clearing, reversal.tax_micros),
         *_shares(payment, reversal, clearing),
     ]
     ledger.post(
@@ -218,12 +225,25 @@ def _book(account: BillingAccount, payment: Payment, reversal: Reversal, *, is_b
         details={"kind": str(reversal.kind), "amount_micros": str(reversal.amount_micros),
                  "lost_micros": str(reversal.lost_micros)},
     )  # fmt: skip
+    apply_funds(account, payment.currency, actor=STRIPE)
     announce_after_commit("billing")
+
+
+def _note(account: BillingAccount, payment: Payment, actor: Actor = STRIPE) -> None:
+    """What became of the money is booked, whoever is missing on a paper."""
+    try:
+        note_reversals(account, payment, actor=actor)
+    except SellerIncomplete as incomplete:
+        tell_incomplete(incomplete)
+
+
+def _is_shared(payment: Payment) -> bool:
+    return payment.method == PaymentMethod.STRIPE and payment.note.startswith(SHARED_NOTE)
 
 
 def _shares(payment: Payment, reversal: Reversal, clearing: str) -> list[tuple[str, str, int]]:
     """Of a refund of ours, what was booked when it was shared, the other way. Of a dispute the platform bears it."""
-    if not payment.note.startswith(SHARED_NOTE) or reversal.kind != ReversalKind.REFUND:
+    if not _is_shared(payment) or reversal.kind != ReversalKind.REFUND:
         return []
     fee = reversal.amount_micros * int(payment.note.removeprefix(SHARED_NOTE)) // 10_000
     rest = reversal.amount_micros - fee
@@ -231,7 +251,7 @@ def _shares(payment: Payment, reversal: Reversal, clearing: str) -> list[tuple[s
 
 
 def _source(payment: Payment) -> str:
-    if payment.note == SUBSCRIPTION_NOTE:
+    if is_of_subscription(payment):
         return ledger.REVENUE_SUBSCRIPTION
     return ledger.tenant_account(payment.tenant_id)
 
@@ -247,10 +267,13 @@ def _available(payment: Payment) -> int:
 
 
 def _tax_part(payment: Payment, amount_micros: int) -> int:
-    """So that all parts together are the whole tax, to the micro-unit."""
+    """In whole coins, as a credit note has it, and so that all parts together are the whole tax."""
     if not payment.tax_micros:
         return 0
     taken = Reversal.objects.filter(payment=payment).exclude(state=ReversalState.FAILED)
     before = taken.aggregate(total=Sum("tax_micros"))["total"] or 0
-    whole = payment.refunded_micros + amount_micros
-    return min(amount_micros, payment.tax_micros * whole // payment.amount_micros - before)
+    whole, coin = payment.refunded_micros + amount_micros, micros_per_minor(payment.currency)
+    tax = payment.tax_micros
+    if whole < payment.amount_micros:
+        tax = tax * whole // payment.amount_micros // coin * coin
+    return max(0, min(amount_micros, tax - before))

@@ -14,6 +14,7 @@ from billing.domain.tax import BuyerOfTax, RateUnknown, SellerOfTax, Tax, eu_rat
 from billing.models import Seller
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
+from tenants.domain.alerts import raise_alert
 
 FIELDS: Final = frozenset({
     "legal_name", "address", "country", "vat_id", "registration_number", "iban", "bic", "email", "series_prefix",
@@ -50,6 +51,12 @@ def require_seller() -> Seller:
         options = " ".join(f"--{name.replace('_', '-')} …" for name in missing)
         raise SellerIncomplete(f"Invoices need to say whom they come from: `{COMMAND} {options}`.")
     return seller
+
+
+def tell_incomplete(incomplete: SellerIncomplete) -> None:
+    """The operator, where nobody waits for an answer."""
+    with colony_tx("alert of the seller"):
+        raise_alert(tenant_id=None, kind="seller_incomplete", object_ref="seller", message=str(incomplete))
 
 
 def tax_for(seller: Seller, buyer: BuyerOfTax) -> Tax:

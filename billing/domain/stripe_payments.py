@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Final
 from uuid import UUID
 
+from django.conf import settings
+
 from billing.domain import auto_recharge, ledger
+from billing.domain.accounts import find_account
 from billing.domain.connect import fee_of
-from billing.domain.payments import receive_payment
-from billing.domain.reversals import SHARED_NOTE, SUBSCRIPTION_NOTE
+from billing.domain.receipts import SUBSCRIPTION_NOTE, take, tax_in
+from billing.domain.reversals import SHARED_NOTE
+from billing.domain.sellers import SellerIncomplete, find_seller, tell_incomplete
 from billing.domain.stripe_money import to_micros
 from billing.domain.stripe_outbox import STRIPE
-from billing.enums import PaymentMethod, TransferKind
+from billing.enums import BillingMode, PaymentMethod, TransferKind
 from billing.models import Payment
 from billing.stripe_models import StripeCustomer
 from billing.stripe_types import Paid
@@ -31,18 +35,16 @@ def book_payment(paid: Paid) -> Payment | None:
             return None
         basis_points = int(paid.metadata.get("rbee_shared", "-1"))
         note = SUBSCRIPTION_NOTE if paid.subscription_id else ""
-        payment, is_new = receive_payment(
+        payment, is_new = take(
             tenant_id,
             method=PaymentMethod.STRIPE,
             reference=paid.reference,
             amount_micros=to_micros(paid.amount, paid.currency),
-            tax_micros=to_micros(paid.tax, paid.currency),
+            tax=_tax_of(tenant_id, paid),
             currency=paid.currency,
             actor=STRIPE,
             note=f"{SHARED_NOTE}{basis_points}" if basis_points >= 0 else note,
         )
-        if is_new and paid.subscription_id:
-            _sell_subscription(payment)
         if is_new and basis_points >= 0:
             _share(payment, basis_points)
         if paid.payment_method_id:
@@ -62,20 +64,19 @@ def tenant_of(customer_id: str) -> UUID | None:
         )
 
 
-def _sell_subscription(payment: Payment) -> None:
-    """What a subscription costs is no money to spend on tasks."""
-    ledger.post(
-        payment.tenant_id,
-        payment.currency,
-        [
-            ledger.Transfer(
-                kind=TransferKind.SUBSCRIPTION,
-                debit=ledger.tenant_account(payment.tenant_id),
-                credit=ledger.REVENUE_SUBSCRIPTION,
-                amount_micros=payment.amount_micros - payment.tax_micros,
-            )
-        ],
-    )
+def _tax_of(tenant_id: UUID, paid: Paid) -> tuple[int, str]:
+    """What of it is tax, and of which country: what Stripe worked out, or rbee where Stripe is not asked to. Who pays
+    afterwards finds the tax on its invoices, but for subscriptions. Money that came is booked whatever is missing."""
+    account = find_account(tenant_id)
+    if paid.tax or settings.RBEE.stripe_tax:
+        return to_micros(paid.tax, paid.currency), account.country or find_seller().country
+    if account.mode == BillingMode.POSTPAID and not paid.subscription_id:
+        return 0, ""
+    try:
+        return tax_in(tenant_id, to_micros(paid.amount, paid.currency), paid.currency)
+    except SellerIncomplete as incomplete:
+        tell_incomplete(incomplete)
+        return 0, ""
 
 
 def _share(payment: Payment, basis_points: int) -> None:

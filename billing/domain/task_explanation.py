@@ -12,13 +12,15 @@ from uuid import UUID
 import msgspec
 from django.db.models import Q, Sum
 
-from billing.domain.comparisons import Booked, Found, Prices, check_task, compare_tasks, version_of
+from billing.domain.book_reading import Booked, Found
+from billing.domain.comparisons import Prices, check_task, compare_tasks, version_of
 from billing.domain.ledger import CLEARING_BANK, CLEARING_STRIPE
 from billing.domain.pricing import PriceVersion, billable
 from billing.domain.receipt_check import Outside
+from billing.domain.statement_lines import STATING
 from billing.domain.units import per
-from billing.enums import DifferenceKind, TransferKind
-from billing.models import LedgerTransfer, Payment, Price, UsageEvent
+from billing.enums import DifferenceKind, InvoiceStatus, TransferKind
+from billing.models import Invoice, LedgerTransfer, Payment, Price, UsageEvent
 from billing.reconciliation_models import Difference
 from gdpr.ids import is_uuid7, month_of
 from hive_agent import protocol
@@ -27,6 +29,7 @@ from hive_agent.protocol import CHARGED_OUTCOMES
 SHOWN: Final = 100  # of what there may be any number of
 MOMENT: Final = timedelta(seconds=1)
 EVER: Final = Booked(datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
+OF_PAYMENTS: Final = (DifferenceKind.PAYMENT, DifferenceKind.STRIPE_PAYMENT, DifferenceKind.STRIPE_REFUND)
 OF_TASKS: Final = (TransferKind.TASK, TransferKind.LATE_USAGE)
 
 
@@ -47,6 +50,7 @@ def explain_task(task_id: UUID, outside: Outside) -> dict[str, Any] | None:
         "receipt": _receipt(event, outside),
         "price": _price(price) if price else None,
         "arithmetic": arithmetic(version_of(price), event.usage, event.outcome) if price else [],
+        "invoices": _invoices(event),
         "differences": [_found(each) for each in check_task(row, _sums(transfers), outside, Prices())],
     }
 
@@ -65,8 +69,9 @@ def explain_difference(difference: Difference, outside: Outside) -> dict[str, An
     if difference.task_id:
         return shown | {"explanation": explain_task(difference.task_id, outside)}
     tenant_id = difference.tenant_id
-    assert tenant_id is not None, "what is of no task is of a tenant"
-    if difference.kind == DifferenceKind.PAYMENT:
+    if tenant_id is None:
+        return shown
+    if difference.kind in OF_PAYMENTS:
         return shown | _money_in(tenant_id)
     wrong = islice(compare_tasks(EVER, outside, {}, tenant_id), SHOWN)
     return shown | {"by_kind": _by_kind(tenant_id), "tasks": [_found(each) for each in wrong]}
@@ -158,6 +163,18 @@ def _receipt(event: UsageEvent, outside: Outside) -> dict[str, Any] | None:
     except msgspec.DecodeError:
         return {"signed": signed, "usage": None, "outcome": None}
     return {"signed": signed, "usage": receipt.usage, "outcome": receipt.outcome}
+
+
+def _invoices(event: UsageEvent) -> list[dict[str, Any]]:
+    """Those that state its month. An invoice has sums: of several, which one this task was in nobody can tell."""
+    month = {"month": event.month.isoformat()}
+    stating = Invoice.objects.filter(
+        tenant_id=event.tenant_id, currency=event.currency, kind__in=STATING, covers__contains=[month]
+    ).exclude(status=InvoiceStatus.VOID)
+    return [
+        {"number": each.number, "kind": each.kind, "status": each.status, "issued_at": each.issued_at}
+        for each in stating.order_by("issued_at", "id")
+    ]
 
 
 def _price(price: Price) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from billing.domain.comparisons import stream
+from billing.domain.book_reading import stream
 from billing.domain.gpu_books import Period, id_at
 from gdpr.ids import month_of
 from hive_agent.protocol import CHARGED_OUTCOMES

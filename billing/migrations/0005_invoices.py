@@ -171,7 +171,8 @@ class Migration(migrations.Migration):
                 ("model", models.TextField(blank=True)),
                 ("unit", models.TextField(blank=True)),
                 ("quantity", models.BigIntegerField(default=0)),
-                ("price_per_million_micros", models.BigIntegerField(default=0)),
+                ("price_micros", models.BigIntegerField(default=0)),
+                ("per", models.PositiveIntegerField(default=1)),
                 ("amount_picos", models.DecimalField(decimal_places=0, max_digits=38)),
                 ("amount_minor", models.BigIntegerField()),
                 (

@@ -8,16 +8,18 @@ from datetime import time as clock_time
 from itertools import count
 from typing import Any
 
+import msgspec
 from django.db import connection
 
 from billing.domain.prices import ensure_card, set_price, version_of
 from billing.domain.pricing import amount_micros
+from billing.domain.rating import Terms
 from billing.domain.sellers import change_seller
 from billing.domain.settlement import Settlement
-from billing.models import LedgerTransfer, Price, UsageEvent
+from billing.models import LedgerTransfer, Price, PriceCard, PriceTerms, UsageEvent
 from gdpr.ids import month_of, uuid7
 from gdpr.scope import colony_tx, tenant_tx
-from tenants.models import Project
+from tenants.models import Project, Tenant
 from tests.factories.tenants import TESTER, make_project, unique
 
 PRICES = {"prompt_tokens": 150_000, "completion_tokens": 600_000}
@@ -31,6 +33,18 @@ def make_price(model: str | None = None, **fields: Any) -> Price:
 def make_card(**fields: Any):  # type: ignore[no-untyped-def]
     """The default one: there is only one card without a plan."""
     return ensure_card(**{"actor": TESTER, **fields})
+
+
+def make_terms(tenant: Tenant, terms: Terms, month: date) -> PriceTerms:
+    """Of a card of the tenant's plan, from that month on, which may be over."""
+    card = PriceCard.objects.filter(plan=tenant.plan_id).first()
+    card = card or make_card(slug=unique("card"), currency=terms.currency, plan=tenant.plan)
+    made = PriceTerms(
+        card=card, version=PriceTerms.objects.filter(card=card).count() + 1, terms=msgspec.to_builtins(terms), valid_from=month
+    )  # fmt: skip
+    with colony_tx("tests"):
+        made.save()
+    return made
 
 
 def make_settlement(project: Project | None = None, price: Price | None = None, **fields: Any) -> Settlement:

@@ -2,16 +2,16 @@ from tests.rbee_cli.conftest import SecureSystem
 
 
 def test_balance_is_shown(secure: SecureSystem) -> None:
-    secure.run("tenant", "create", "payer")
+    secure.run("tenant", "create", "saver")
 
-    rows = secure.run_json("billing", "balance", "--tenant", "payer")
+    rows = secure.run_json("billing", "balance", "--tenant", "saver")
 
     assert [(row["tenant"], row["mode"], row["balance_micros"], row["available_micros"]) for row in rows] == [
-        ("payer", "postpaid", 0, None)
+        ("saver", "postpaid", 0, None)
     ]
-    shown = secure.run("billing", "balance", "--tenant", "payer").stdout.splitlines()
+    shown = secure.run("billing", "balance", "--tenant", "saver").stdout.splitlines()
     assert shown[1].split() == [
-        "payer",
+        "saver",
         "postpaid",
         "active",
         "0.000000",

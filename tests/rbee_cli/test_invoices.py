@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from pypdf import PdfReader
 
 from tests.rbee_cli.conftest import SecureSystem
 
@@ -92,3 +98,51 @@ def test_members_of_a_tenant_see_their_own(secure: SecureSystem, tenant: str) ->
     assert secure.run_as(key, "billing", "set", "--email", "books@example.org").returncode == 0
     assert secure.run_as(key, "billing", "set", "--mode", "postpaid", check=False).returncode == 4
     assert secure.run_as(key, "invoice", "issue", tenant, check=False).returncode == 4
+
+
+def test_terms_of_a_plan_are_lines_of_the_printed_invoice(secure: SecureSystem) -> None:
+    month = (datetime.now(UTC).replace(day=1) - timedelta(days=1)).strftime("%Y-%m")
+    secure.run("billing", "seller", "set", *SELLER)
+    secure.run("plan", "create", "agreed", "--tier", "pro")
+    secure.run("price", "create", "agreed-eur", "--plan", "agreed", "--currency", "EUR")
+    secure.run(
+        "price", "set", "llama", "prompt_tokens=1.00", "completion_tokens=2.00", "--card", "agreed-eur"
+    )
+    secure.run("price", "terms", "agreed-eur", "--subscription", "49.00", "--minimum", "100.00", "--discount", "10%",
+               "--graduated", "llama:prompt_tokens=1.00 up to 10000000, 0.50")  # fmt: skip
+    secure.run("tenant", "create", "agreed", "--plan", "agreed", "--name", "Agreed B.V.")
+    secure.run("billing", "set", "agreed", "--country", "NL", "--legal-name", "Agreed B.V.")
+    worked_last_month(secure, "agreed", 32_000_000)
+
+    issued = secure.run("invoice", "issue", "agreed", "--month", month, "--json").stdout
+    (invoice,) = secure.run_json("invoice", "list", "--tenant", "agreed")
+    assert invoice["number"] in issued
+    secure.run("invoice", "pdf", invoice["number"], "--output", "agreed.pdf")
+
+    printed = "\n".join(page.extract_text() for page in PdfReader(secure.home / "agreed.pdf").pages)
+    said = " ".join(printed.split())
+    for line in (
+        "llama, input tokens 32,000,000 1.00 EUR per 1M tokens 32.00",
+        "llama, input tokens: by its tiers, in place of the price above 32,000,000 -11.00",
+        "discount of 10% -2.10",
+        "subscription 49.00",
+        "up to the agreed minimum 32.10",
+        "Net amount 100.00 EUR",
+        "Total 121.00 EUR",
+    ):
+        assert line in said, said
+    shown = secure.run("invoice", "show", invoice["number"]).stdout
+    assert "1.00 EUR per 1M tokens" in shown
+    assert secure.run_json("billing", "show", "agreed")["balances"][0]["balance_micros"] == -121_000_000
+    secure.run("invoice", "void", invoice["number"], "--reason", "the buyer moved")
+    assert secure.run_json("billing", "show", "agreed")["balances"][0]["balance_micros"] == -32_000_000
+
+
+def worked_last_month(secure: SecureSystem, tenant: str, prompt_tokens: int) -> None:
+    """What nobody can do at the prompt: that the tenant, its terms and a task of it are a month old."""
+    colony = secure.children("uvicorn")[0].environ()
+    command = [sys.executable, "-m", "tests.rbee_cli.last_month", tenant, str(prompt_tokens)]
+    done = subprocess.run(
+        command, env=os.environ | colony, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr

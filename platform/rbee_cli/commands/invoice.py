@@ -24,7 +24,7 @@ LINES = {
     "position": "#",
     "description": "WHAT",
     "quantity": "QUANTITY",
-    "price": "PER MILLION",
+    "price": "UNIT PRICE",
     "amount": "NET",
 }
 Number = Annotated[str, typer.Argument(help="Its NUMBER column in `rbee invoice list`.")]
@@ -247,9 +247,6 @@ def _print(invoice: dict[str, Any], output: Any) -> None:
         line
         | {
             "amount": f"{line['amount_minor'] / 10**digits:.{digits}f}",
-            "price": micros_text(line["price_per_million_micros"])
-            if line["price_per_million_micros"]
-            else "",
         }
         for line in invoice["lines"]
     ]

@@ -37,7 +37,7 @@ def make(lines: int = 2, **fields: object) -> tuple[Invoice, list[InvoiceLine]]:
     return invoice, [
         InvoiceLine(
             invoice=invoice, position=place, description=f"Chat: rbee-mini, input tokens {place}", quantity=40_000_000,
-            price_per_million_micros=1_250_000, amount_minor=5_000,
+            unit="prompt_tokens", price_micros=1_250_000, per=1_000_000, amount_minor=5_000,
         )
         for place in range(1, lines + 1)
     ]  # fmt: skip
@@ -59,7 +59,7 @@ def test_says_all_that_the_law_asks_for() -> None:
         "GPU Farm B.V.", "Keizersgracht 1", "1015 CC Amsterdam", "Lumon GmbH", "Straße 1", "10115 Berlin",  # 5
         "rbee-mini, input tokens", "40,000,000",  # 6 extent and nature of the services
         "2027-01-01 to 2027-01-31",  # 7 when they were supplied
-        "100.00 EUR", "1.25 per million",  # 8 the taxable amount per rate, the unit price
+        "100.00 EUR", "1.25 EUR per 1M tokens",  # 8 the taxable amount per rate, the unit price
         "VAT NL 21% on 100.00",  # 9 the rate
         "21.00 EUR",  # 10 the VAT payable
         "121.00 EUR", "KvK 12345678",

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.domain.pricing import AMOUNT_MAX, BadUsage, PriceVersion, amount_micros
+from billing.domain.pricing import AMOUNT_MAX, BadUsage, PriceVersion, amount_micros, most_micros
 from hive_agent.protocol import CHARGED_OUTCOMES, Outcome
 
 UNITS = st.sampled_from(["prompt_tokens", "completion_tokens", "cached_tokens", "images", "audio_ms"])
@@ -114,3 +114,38 @@ def test_quantity_that_nobody_counted_is_refused(quantity: object) -> None:
 def test_amount_that_does_not_fit_is_refused() -> None:
     with pytest.raises(BadUsage, match="more than any task"):
         amount_micros(price(prompt_tokens=10**15), {"prompt_tokens": AMOUNT_MAX // 10**9 * 2}, "completed")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["prompt_tokens", "completion_tokens", "cached_tokens", "engine_ms", "requests"]),
+        st.integers(0, 10**12),
+    ),
+    st.data(),
+)
+def test_no_task_costs_more_than_the_most_that_it_may(prices: dict[str, int], data: st.DataObject) -> None:
+    quantities = st.integers(0, 10**6)
+    most = {unit: data.draw(quantities) for unit in ("prompt_tokens", "completion_tokens", "engine_ms")}
+    usage = {unit: data.draw(st.integers(0, quantity)) for unit, quantity in most.items()}
+    usage["cached_tokens"] = data.draw(st.integers(0, usage["prompt_tokens"]))
+
+    assert amount_micros(price(**prices), usage, "completed") <= most_micros(price(**prices), most)
+
+
+@pytest.mark.parametrize(
+    ("prices", "micros"),
+    [
+        ({"prompt_tokens": 10**6, "completion_tokens": 2 * 10**6}, 100 + 2 * 20),
+        ({"prompt_tokens": 10**6, "cached_tokens": 10**5}, 100),  # none may be cached
+        ({"prompt_tokens": 10**6, "cached_tokens": 3 * 10**6}, 3 * 100),  # all may be
+        ({"cached_tokens": 3 * 10**6}, 3 * 100),
+        ({"requests": 7 * 10**6}, 7),  # for a million of them
+        ({"engine_ms": 3_600_000}, 600_000),  # a micro-unit for a millisecond
+        ({"engine_ms": 1}, 1),  # rounded up
+        ({"images": 10**12, "audio_ms": 10**12}, 0),
+    ],
+)
+def test_most_that_a_task_may_cost(prices: dict[str, int], micros: int) -> None:
+    most = {"prompt_tokens": 100, "completion_tokens": 20, "engine_ms": 600_000}
+
+    assert most_micros(price(**prices), most) == micros

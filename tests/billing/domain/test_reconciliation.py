@@ -158,13 +158,14 @@ def test_balance_that_is_not_its_transfers_is_found_and_explained_down_to_the_ta
     with colony_tx("tests"):
         Balance.objects.filter(tenant_id=tenant_id).update(balance_micros=-277, reserved_micros=3)
 
-    (difference,) = compare()[1]
+    difference, reserved = compare()[1]
 
     assert (difference.kind, difference.object_ref, difference.tenant_id) == (
         "balance",
         "balance:EUR",
         tenant_id,
     )
+    assert (reserved.kind, reserved.expected, reserved.found) == ("reserved", "0 in slices", "3 reserved")
     assert (difference.expected, difference.found) == ("-544, of slices 0", "-277, of slices 3")
     with colony_tx("tests"):
         explained = explain_difference(difference, outside())
@@ -226,7 +227,7 @@ def test_rows_are_kept_of_the_first_differences_only_and_all_are_counted() -> No
 @pytest.fixture
 def _few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("billing.domain.reconciliation.KEPT", 2)
-    monkeypatch.setattr("billing.domain.comparisons.CHUNK", 2)
+    monkeypatch.setattr("billing.domain.book_reading.CHUNK", 2)
 
 
 def test_nights_that_nobody_compared_are_made_up_for() -> None:

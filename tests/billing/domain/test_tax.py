@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from billing.domain.money import digits_of, minor_of_picos, minor_text, share, without_tax
+from billing.domain.money import minor_text, share, without_tax
 from billing.domain.tax import BuyerOfTax, RateUnknown, SellerOfTax, eu_rates, tax_of
 
 NL = SellerOfTax("NL")
@@ -61,23 +61,6 @@ def test_rates_of_all_members_are_shipped_with_their_day() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("picos", "currency", "minor"),
-    [
-        (5_000_000_000, "EUR", 0),  # half a cent
-        (15_000_000_000, "EUR", 2),
-        (25_000_000_000, "EUR", 2),
-        (-15_000_000_000, "EUR", -2),
-        (15_000_000_001, "EUR", 2),
-        (500_000_000_000, "JPY", 0),
-        (1_500_000_000_000, "JPY", 2),
-        (1_500_000_000, "KWD", 2),
-    ],
-)
-def test_halves_round_to_even(picos: int, currency: str, minor: int) -> None:
-    assert minor_of_picos(picos, currency) == minor
-
-
 def test_tax_is_in_what_was_paid() -> None:
     for gross in (1, 99, 12_100, 999_999):
         for rate in (0, 810, 2100, 2550):
@@ -97,4 +80,3 @@ def test_tax_is_in_what_was_paid() -> None:
 )
 def test_amounts_are_written_out(minor: int, currency: str, text: str) -> None:
     assert minor_text(minor, currency) == text
-    assert digits_of(currency) in (0, 2, 3)

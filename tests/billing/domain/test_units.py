@@ -103,8 +103,8 @@ def test_currencies_have_their_own_smallest_amounts() -> None:
 
 @pytest.mark.parametrize(
     ("picos", "currency", "minor"),
-    [(5 * 10**9, "EUR", 0), (15 * 10**9, "EUR", 2), (5 * 10**9 + 1, "EUR", 1), (5 * 10**11, "JPY", 0), (5 * 10**9, "KWD", 5),
-     (-(15 * 10**9), "EUR", -2)],
+    [(5 * 10**9, "EUR", 0), (15 * 10**9, "EUR", 2), (5 * 10**9 + 1, "EUR", 1), (5 * 10**11, "JPY", 0), (15 * 10**11, "JPY", 2),
+     (5 * 10**9, "KWD", 5), (-(15 * 10**9), "EUR", -2)],
 )  # fmt: skip
 def test_halves_of_a_cent_go_to_even(picos: int, currency: str, minor: int) -> None:
     assert to_minor(picos, currency) == minor

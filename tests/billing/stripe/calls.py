@@ -39,6 +39,9 @@ CALLS: dict[str, tuple[Callable[[], Any], ...]] = {
     ),
     "find_charge": (lambda: gateway.find_charge(customer_id="cus_1", key="k7", since=NOW - timedelta(days=3)),),
     "read_payment": (lambda: gateway.read_payment("pi_1"),),
+    "list_payments": (
+        lambda: list(gateway.list_payments(since=NOW - timedelta(days=1), until=NOW)),
+    ),
     "read_session": (lambda: gateway.read_session("cs_1"),),
     "read_invoice": (lambda: gateway.read_invoice("in_1"),),
     "refund": tuple(
@@ -46,6 +49,9 @@ CALLS: dict[str, tuple[Callable[[], Any], ...]] = {
         for shared in (False, True)
     ),
     "list_refunds": (lambda: gateway.list_refunds("pi_1"),),
+    "list_refunds_made": (
+        lambda: list(gateway.list_refunds_made(since=NOW - timedelta(days=1), until=NOW)),
+    ),
     "read_dispute": (lambda: gateway.read_dispute("dp_1"),),
     "read_subscription": (lambda: gateway.read_subscription("sub_1"),),
     "end_subscription": (lambda: gateway.end_subscription("sub_1", key="k12"),),

@@ -431,7 +431,7 @@ def _invoices(world: World) -> dict[str, str]:
     InvoiceLine(
         tenant=tenant, invoice=made[0], position=number(31), kind=mark, project_id=world.project.id,
         description=f"{mark} line", model=f"{mark}-model", unit=f"{mark}-unit", quantity=number(53),
-        price_per_million_micros=number(53), amount_picos=number(53), amount_minor=number(53),
+        price_micros=number(53), per=number(31), amount_picos=number(53), amount_minor=number(53),
     ).save()  # fmt: skip
     invoice, note = made
     return {"invoice": invoice.number, "credit_note": note.number, "payment_reference": payment.reference}
