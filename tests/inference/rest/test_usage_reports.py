@@ -133,7 +133,7 @@ def test_customers_month_has_the_fields_of_the_glossary(operator: Api) -> None:
         "prompt_tokens": 1_000_000,
         "completion_tokens": 2_000_000,
         "images": 3_000_000,
-        "audio_ms": 4_000_000,
+        "audio_ms": 14_400_000,  # for an hour
     }
     books = Bookkeeper(AT, make_project(make_tenant(plan=plan)), make_price(prices=units))
     books.book(usage={"prompt_tokens": 1000, "completion_tokens": 200})

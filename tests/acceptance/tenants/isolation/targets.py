@@ -150,7 +150,7 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "billing/stripe": OWN,
     "billing/stripe/meters": OWN,
     "billing/stripe/meters/{name}": (of(name="{colony_model}", is_blind=True),),
-    "billing/stripe/plans/{slug}": (of(slug="{plan}"), of("PUT", slug="{plan}", body={"price": "price_1"}, is_blind=True)),
+    "billing/stripe/plans/{slug}": (of("GET", slug="{plan}"), of("PUT", slug="{plan}", body={"price": "price_1"}, is_blind=True)),
     "billing/subscription": (
         *LIST[:2],
         of("POST", body={"plan": "free"}),
