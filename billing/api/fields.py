@@ -26,7 +26,7 @@ class OfTenant(serializers.Serializer[Any]):
     tenant = serializers.SlugField(default="", allow_blank=True, help_text="For the operator: of this tenant")
 
 
-class BalanceOut(serializers.Serializer[Any]):
+class AccountBalanceOut(serializers.Serializer[Any]):
     currency = serializers.CharField()
     balance_micros = serializers.IntegerField(help_text="Negative: it owes")
     reserved_micros = serializers.IntegerField(help_text="Held for tasks, beside the balance")
@@ -50,7 +50,7 @@ class BillingAccountOut(serializers.Serializer[Any]):
     )
     vat_checked_at = serializers.DateTimeField(allow_null=True)
     email = serializers.CharField()
-    balances = BalanceOut(many=True)
+    balances = AccountBalanceOut(many=True)
 
 
 def account_row(account: BillingAccount, slug: str, balances: list[Balance]) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def account_row(account: BillingAccount, slug: str, balances: list[Balance]) -> 
         "object": "billing_account",
         "tenant": slug,
         **{name: getattr(account, name) for name in names},
-        "balances": [dict(BalanceOut(balance).data) for balance in balances],
+        "balances": [dict(AccountBalanceOut(balance).data) for balance in balances],
     }
 
 
