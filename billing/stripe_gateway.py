@@ -66,14 +66,16 @@ def open_topup(
     key: str,
     destination: str = "",
     fee_basis_points: int = 0,
+    is_taxed: bool = True,
 ) -> Page:
+    """`is_taxed`: where Stripe works out taxes; not of who finds them on invoices."""
     intent: dict[str, Any] = {"metadata": dict(metadata)}
     if saves_card:
         intent["setup_future_usage"] = "off_session"
     if destination:
         intent |= _shared(amount, destination, fee_basis_points)
     price = {"currency": currency.lower(), "unit_amount": amount, "product_data": {"name": name}}
-    if settings.RBEE.stripe_tax:
+    if settings.RBEE.stripe_tax and is_taxed:
         price["tax_behavior"] = "exclusive"
     return _page(
         _post(
@@ -86,7 +88,7 @@ def open_topup(
                 "metadata": dict(metadata),
                 "success_url": success_url,
                 "cancel_url": cancel_url,
-                **_tax(),
+                **(_tax() if is_taxed else {}),
             },
             key,
         )
@@ -152,9 +154,11 @@ def charge(
     key: str,
     destination: str = "",
     fee_basis_points: int = 0,
+    is_taxed: bool = True,
 ) -> Paid:
     """Of a saved card, while its owner is away. Raises CardRefused when that does not work without them."""
-    tax = _calculate_tax(customer_id, amount, currency, key) if settings.RBEE.stripe_tax else None
+    is_taxed = is_taxed and settings.RBEE.stripe_tax
+    tax = _calculate_tax(customer_id, amount, currency, key) if is_taxed else None
     body: dict[str, Any] = {
         "amount": tax["amount_total"] if tax else amount,
         "currency": currency.lower(),

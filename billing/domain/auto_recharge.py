@@ -14,7 +14,7 @@ from billing.domain.payments import PaymentRefused
 from billing.domain.stripe_customers import check_amount
 from billing.domain.stripe_money import to_minor
 from billing.domain.stripe_outbox import STRIPE, ask_later
-from billing.enums import SendState
+from billing.enums import BillingMode, SendState
 from billing.stripe_models import AutoRecharge, StripeCustomer, StripeRequest
 from billing.stripe_types import Paid
 from gdpr.domain.audit import Actor, record
@@ -82,7 +82,8 @@ def _begin(tenant_id: UUID) -> bool:
         customer = StripeCustomer.objects.filter(tenant_id=tenant_id).first()
         if recharge.is_charging or recharge.paused_for or not recharge.is_on or customer is None:
             return False  # somebody was faster
-        currency = find_account(tenant_id).currency
+        account = find_account(tenant_id)
+        currency = account.currency
         if _charged_this_month(tenant_id) + recharge.amount_micros > recharge.month_max_micros:
             raise_alert(
                 tenant_id=tenant_id,
@@ -101,6 +102,7 @@ def _begin(tenant_id: UUID) -> bool:
             "micros": recharge.amount_micros,
             "currency": currency,
             "number": recharge.number,
+            "is_taxed": account.mode == BillingMode.PREPAID,
             "share": share_of(customer),  # as it is: the same key is for the same request only
         }
         return ask_later(tenant_id, CHARGE, f"recharge:{tenant_id.hex}:{recharge.number}", body)

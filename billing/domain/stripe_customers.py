@@ -13,6 +13,7 @@ from billing.domain.connect import share_of
 from billing.domain.payments import PaymentRefused
 from billing.domain.stripe_money import to_minor
 from billing.domain.stripe_outbox import ask_later
+from billing.enums import BillingMode
 from billing.models import BillingAccount
 from billing.stripe_models import StripeCustomer, StripePlan, StripeSubscription
 from billing.stripe_types import Page
@@ -59,6 +60,7 @@ def open_topup(
         success_url=_with(return_url, "paid"),
         cancel_url=_with(return_url, "cancelled"),
         key=f"topup:{uuid7().hex}",
+        is_taxed=account.mode == BillingMode.PREPAID,
         **shared,
     )
     _tell(tenant.id, "checkout.opened", actor, {"amount_micros": str(amount_micros)})

@@ -43,6 +43,7 @@ class Charge:
             currency=body["currency"],
             metadata=metadata,
             key=request.key,
+            is_taxed=body["is_taxed"],
             **shared,
         )
 

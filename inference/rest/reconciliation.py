@@ -75,6 +75,9 @@ class ExplanationOut(serializers.Serializer[Any]):
     price = serializers.DictField(required=False, allow_null=True)
     arithmetic = serializers.ListField(child=serializers.CharField(), required=False)
     transfers = serializers.ListField(child=serializers.DictField())
+    invoices = serializers.ListField(
+        child=serializers.DictField(), required=False, help_text="That state its month, if any does yet"
+    )
     differences = serializers.ListField(child=serializers.DictField(), required=False)
     cost = serializers.DictField(
         required=False, allow_null=True, help_text="For the operator who asks: its share of its GPUs' month"

@@ -56,7 +56,7 @@ app.conf.update(
             "schedule": 60.0,
             "options": {"expires": 60.0},
         },
-        "dunning": {"task": "billing.run_dunning", "schedule": 300.0, "options": {"expires": 300.0}},
+        "dunning": {"task": "billing.run_dunning", "schedule": 60.0, "options": {"expires": 60.0}},
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
         "invitations": {"task": "tenants.mail_invitations", "schedule": 60.0, "options": {"expires": 60.0}},
         "tenants whose grace is over": {

@@ -138,6 +138,8 @@ def _task(output: Any, found: dict[str, Any]) -> None:
         output.say(
             f"ledger: {transfer['amount_micros']} {transfer['currency']} from {transfer['debit']} to {transfer['credit']}"
         )
+    for invoice in found.get("invoices", []):
+        output.say(f"its month is on: {invoice['number']}, {invoice['status']}")
     if cost := found.get("cost"):
         output.say(
             f"cost: {cost['cost_micros']} {cost['currency']}, for {cost['engine_ms']} of {cost['gpus_engine_ms']} ms of its"

@@ -172,7 +172,7 @@ def test_who_pays_afterwards_is_reminded_until_the_invoice_is_paid(colony: Syste
     assert "NL91" in text.replace(" ", "")
 
     # Due at once by the seller's terms: the next look at what is overdue warns, and everything works.
-    wait_for(lambda: lumon.account()["state"] == "past_due", timeout_s=400)
+    wait_for(lambda: lumon.account()["state"] == "past_due", timeout_s=120)
     lumon.ask()
     lumon.pay(owed, "BANK-2")
     assert [each["status"] for each in lumon.papers("invoice")] == ["paid"]

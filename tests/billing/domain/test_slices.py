@@ -15,16 +15,19 @@ from django.utils import timezone
 
 from billing.domain import slices
 from billing.domain.accounts import change_account
+from billing.domain.book_reading import Booked
+from billing.domain.comparisons import compare_reserved, compare_tasks
 from billing.domain.ledger import LATE_USAGE
 from billing.domain.payments import give_credit
 from billing.domain.settlement import Settlement, book
 from billing.domain.slices import GRANT_MICROS, GRANT_SHARE, Grant
-from billing.enums import BillingMode, SliceState, TransferKind
+from billing.enums import BillingMode, DifferenceKind, SliceState, TransferKind
 from billing.models import BudgetSlice, LedgerTransfer, UsageEvent
 from gdpr.ids import uuid7
 from gdpr.models import AuditEntry
 from gdpr.pool import Pool
 from gdpr.scope import colony_tx, tenant_tx
+from inference.domain.reconcile import outside
 from tenants.models import Project
 from tests.billing.domain.test_ledger import money_of
 from tests.factories.billing import make_price, make_settlement
@@ -259,6 +262,19 @@ async def test_a_receipt_that_is_later_than_its_slice_is_the_operators_loss(pool
     told = await books(project)
     assert (told[in_time.task_id], told[late.task_id]) == ((9, 9), (9, 0))
     assert await money(project) == (91, 0)
+    assert await sync_to_async(found_by_reconciliation)(project) == set()
+
+
+def found_by_reconciliation(project: Project) -> set[str]:
+    """But for receipts, which no hive signed here."""
+    today = Booked.on(timezone.now().date())
+    with colony_tx("tests"):
+        found = list(compare_tasks(today, outside(), {}, project.tenant_id))
+        found += [
+            each for each in compare_reserved(today, outside(), {}) if each.tenant_id == project.tenant_id
+        ]
+    assert found, "what nobody signed is found"
+    return {each.kind for each in found} - {DifferenceKind.RECEIPT_SIGNATURE}
 
 
 async def test_a_slice_of_somebody_else_or_of_nobody_pays_nothing(pool: Pool) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from billing import stripe_gateway as gateway
 from billing.domain.accounts import change_account
 from billing.domain.credit_notes import credit_invoice
 from billing.domain.dunning import run_dunning
@@ -16,6 +18,7 @@ from billing.domain.issuing import InvoiceRefused
 from billing.domain.rating import Terms
 from billing.domain.receipts import issue_missing_receipts, pay
 from billing.domain.reversals import match_dispute, match_refunds, refund_payment
+from billing.domain.stripe_customers import open_topup
 from billing.domain.stripe_payments import book_payment
 from billing.domain.subscriptions import match_subscription
 from billing.enums import PaymentMethod
@@ -247,3 +250,24 @@ def test_money_by_the_bank_is_a_top_up_whatever_is_noted() -> None:
     assert (account("tax:NL", customer.tenant_id), balance_of(customer)) == (0, 0)
     with pytest.raises(InvoiceRefused):
         credit_invoice(receipt, reason="again", actor=TESTER)
+
+
+@pytest.mark.parametrize("prepaid", [True, False])
+def test_stripe_works_out_no_tax_of_what_pays_invoices(
+    prepaid: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = make_customer(prepaid=prepaid)
+    asked: list[dict[str, Any]] = []
+
+    def post(method: str, body: dict[str, Any], key: str, *path: str) -> dict[str, Any]:
+        asked.append(body)
+        return {"id": "cs_1", "url": "https://checkout.example.org"}
+
+    monkeypatch.setattr(gateway, "_post", post)
+    with stripe_at(stripe_tax=True):
+        open_topup(
+            customer.tenant, 25_000_000, saves_card=False, return_url="https://example.org", actor=TESTER
+        )
+
+    assert ("automatic_tax" in asked[-1]) is prepaid
+    assert ("tax_behavior" in asked[-1]["line_items"][0]["price_data"]) is prepaid

@@ -101,7 +101,7 @@ TOO_SMALL: Final = {
     "StripeRequest": {"operation"},
     "Policy": {"on_error"},
     "KeptAnswer": {"status"},
-    "Payment": {"currency"},
+    "Payment": {"currency", "tax_country"},
     "PolicyVersion": {"number", "origin"},
     "TenantDiscount": {"discount_bp"},
     "UsageEvent": {"attempt", "currency"},
