@@ -107,7 +107,9 @@ class Matrix:
         self.worlds = [cast.victim, cast.stranger, cast.suspended, cast.closed]
         self.absent = {world.mark: absent_names(world) for world in self.worlds}
         self.absent_colony = {
-            name: str(uuid7()) if name.startswith("operator") else unique("none")
+            name: str(uuid7())
+            if name.startswith("operator") or name in ("price", "price_terms")
+            else unique("none")
             for name in self.colony_names
         }
         self.before = {
