@@ -1,7 +1,8 @@
 """PostgreSQL and Redis for every test that asks for them, and Django on top of them as the application role.
 
 db              (pytest-django) rolled back after the test
-committed_db    really commits: for races, triggers and rights. Rows stay; take fresh tenants from `factories`
+committed_db    really commits: for races, triggers and rights. Rows stay for the other tests of the file, and go
+                with it; take fresh tenants from `factories`
 postgres        the server: .app_url, .owner_url
 pool            asynchronous connections of the application role
 redis_url       an empty Redis
@@ -13,6 +14,7 @@ import dataclasses
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 import redis
 from asgiref.sync import SyncToAsync
@@ -78,10 +80,44 @@ def django_db_setup(postgres: Postgres, django_db_blocker: DjangoDbBlocker) -> I
 
 
 @pytest.fixture
-def committed_db(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+def committed_db(
+    _emptied: set[str], django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """What is committed is there until the tests of the file are over."""
+    _emptied.add("dirty")
     with django_db_blocker.unblock():
         yield
         close_connections()
+
+
+@pytest.fixture(scope="module")
+def _emptied(postgres: Postgres) -> Iterator[set[str]]:
+    done: set[str] = set()
+    yield done
+    if done:
+        with psycopg.connect(postgres.owner_url) as owner:
+            owner.execute(EMPTY)
+
+
+# By the owner, past the triggers that keep books from being emptied.
+EMPTY = """
+    DO $$
+    DECLARE
+        sealed regclass[] := ARRAY(
+            SELECT tgrelid::regclass FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 32 = 32);
+        kept text[] := ARRAY['django_migrations', 'django_content_type', 'auth_permission'];
+        name regclass;
+    BEGIN
+        SET LOCAL lock_timeout = '20s';
+        FOREACH name IN ARRAY sealed LOOP EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', name); END LOOP;
+        EXECUTE (
+            SELECT format('TRUNCATE %s', string_agg(oid::regclass::text, ', ')) FROM pg_class
+            WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace
+                AND relname <> ALL(kept));
+        FOREACH name IN ARRAY sealed LOOP EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', name); END LOOP;
+    END
+    $$
+"""
 
 
 def close_connections() -> None:
