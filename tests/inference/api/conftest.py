@@ -197,7 +197,10 @@ def chat(content: str, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def _database(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+def _database(
+    _emptied: set[str], django_db_setup: None, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    _emptied.add("dirty")
     with django_db_blocker.unblock():
         yield
         close_connections()
