@@ -53,12 +53,6 @@ def due_micros(invoice: Invoice) -> int:
     return invoice.asked_micros - invoice.credited_minor * micros_per_minor(invoice.currency)
 
 
-def open_invoices(currency: str = "") -> list[Invoice]:
-    """That somebody waits for the money of, the oldest first; in a scope."""
-    found = Invoice.objects.filter(kind=InvoiceKind.INVOICE, status=InvoiceStatus.OPEN)
-    return list((found.filter(currency=currency) if currency else found).order_by("issued_at", "id"))
-
-
 def _set_paid(invoice: Invoice, paid_micros: int, actor: Actor) -> bool:
     before = invoice.status, invoice.paid_micros
     is_paid = paid_micros >= due_micros(invoice)

@@ -20,7 +20,6 @@ from gdpr.scope import colony_tx
 from tenants.enums import Role
 from tenants.models import Member
 
-MAILED_FOR = timedelta(days=30)  # an older one was not mailed because nobody could be
 AGAIN_AFTER = timedelta(minutes=10)  # one that a server refused: it holds up no other
 
 logger = logging.getLogger(__name__)

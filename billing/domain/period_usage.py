@@ -19,7 +19,6 @@ from billing.domain.rating import UsedQuantity
 from billing.domain.units import CACHED, IMAGES, PROMPT, REQUESTS, SIZED_IMAGES
 from billing.models import Price
 from gdpr.ids import month_of
-from gdpr.scope import tenant_tx
 from hive_agent.protocol import CHARGED_OUTCOMES
 
 _OUTCOMES: Final = [str(outcome) for outcome in CHARGED_OUTCOMES]
@@ -53,13 +52,6 @@ QUERY: Final = f"""
 class Used(NamedTuple):
     tenant_id: UUID
     quantity: UsedQuantity
-
-
-def used_quantities(tenant_id: UUID, currency: str, first_day: date, next_day: date) -> list[UsedQuantity]:
-    """Of one tenant, what was charged in that currency from the beginning of the first day until that of the next."""
-    with tenant_tx(tenant_id):
-        found = [each.quantity for each in used_in_period(first_day, next_day, tenant_id=tenant_id)]
-    return [each for each in found if each.price.currency == currency]
 
 
 def used_in_period(

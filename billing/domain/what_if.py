@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -18,8 +17,6 @@ from billing.domain.pricing import ANY_MODEL, PriceVersion
 from billing.domain.rating import Terms, UsedQuantity, rate
 from gdpr.scope import colony_tx
 from tenants.models import Tenant
-
-NO_MODEL: Final = ""  # discounts, minimums and subscriptions are of no one model
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):

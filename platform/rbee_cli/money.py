@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 MICROS = 1_000_000
+AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 
 
 def read_micros(text: str) -> int:
     """`121.00` is 121000000. Exactly, or not at all."""
     from rbee_cli.errors import UsageError
 
-    try:
-        amount = Decimal(text) * MICROS
-        if amount.is_finite() and 0 < amount < 10**15 and amount == amount.to_integral_value():
-            return int(amount)
-    except InvalidOperation:
-        pass
-    raise UsageError(f"{text!r} is no amount: write it like 121.00")
+    if not AMOUNT.fullmatch(text) or not Decimal(text):
+        raise UsageError(f"{text!r} is no amount: write it like 121.00")
+    return int(Decimal(text) * MICROS)
 
 
 def micros_text(micros: int, currency: str = "") -> str:

@@ -7,13 +7,15 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.db import connection
 
+from billing.domain.period_usage import used_in_period
 from billing.domain.prices import ensure_card, set_price, version_of
 from billing.domain.pricing import amount_micros
-from billing.domain.rating import Terms
+from billing.domain.rating import Terms, UsedQuantity
 from billing.domain.sellers import change_seller
 from billing.domain.settlement import Settlement
 from billing.models import LedgerTransfer, Price, PriceCard, PriceTerms, UsageEvent
@@ -140,3 +142,10 @@ def make_usage(
 
 
 _ticks = count()
+
+
+def used_quantities(tenant_id: UUID, currency: str, first_day: date, next_day: date) -> list[UsedQuantity]:
+    """Of one tenant in one currency, out of what is added up for all."""
+    with tenant_tx(tenant_id):
+        found = [each.quantity for each in used_in_period(first_day, next_day, tenant_id=tenant_id)]
+    return [each for each in found if each.price.currency == currency]

@@ -80,9 +80,7 @@ def test_plan_is_made_changed_and_deleted(secure: SecureSystem) -> None:
 def test_projects_are_made_renamed_and_archived(secure: SecureSystem) -> None:
     secure.run("tenant", "create", "gekko")
     secure.run("project", "create", "bot", "--tenant", "gekko")
-    assert (
-        secure.run_json("project", "rename", "bot", "Chat bot", "--tenant", "gekko")["name"] == "Chat bot"
-    )
+    assert secure.run_json("project", "rename", "bot", "Chat bot", "--tenant", "gekko")["name"] == "Chat bot"
     secure.run("project", "archive", "bot", "--tenant", "gekko", "--yes")
     assert [row["slug"] for row in secure.run_json("project", "list", "--tenant", "gekko")] == ["default"]
     assert len(secure.run_json("project", "list", "--tenant", "gekko", "--all")) == 2

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
 
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, confirm
+from rbee_cli.money import micros_text, read_micros
 
 MICROS = 1_000_000
 COLUMNS = {
@@ -42,7 +41,7 @@ def topup(
     api_key: ApiKey = None,
 ) -> None:
     """Top a balance up by card."""
-    body = {"amount_micros": micros_of(amount), "save_card": save_card, "tenant": tenant}
+    body = {"amount_micros": read_micros(amount), "save_card": save_card, "tenant": tenant}
     _open_page("/api/v1/billing/checkout", body, as_json, queen_url, api_key)
 
 
@@ -75,7 +74,8 @@ def payments(
         rows = queen.rows("/api/v1/billing/payments", tenant=tenant)
     if not as_json:
         rows = [
-            row | {name: money(row[f"{name}_micros"], row["currency"]) for name in ("amount", "refunded")}
+            row
+            | {name: micros_text(row[f"{name}_micros"], row["currency"]) for name in ("amount", "refunded")}
             for row in rows
         ]
     Output(as_json=as_json).table(rows, COLUMNS, empty="no payment yet: `rbee billing topup AMOUNT`")
@@ -106,11 +106,11 @@ def refund(
 
     body: dict[str, Any] = {"reason": reason}
     if amount:
-        body["amount_micros"] = micros_of(amount)
+        body["amount_micros"] = read_micros(amount)
     confirm(f"Refund payment {payment}?", yes=yes, as_json=as_json)
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         made = queen.post(f"/api/v1/billing/payments/{payment}/refunds", body)
-    text = f"{money(made['amount_micros'], made['currency'])} go back: {made['state']}"
+    text = f"{micros_text(made['amount_micros'], made['currency'])} go back: {made['state']}"
     Output(as_json=as_json).result(made, text)
 
 
@@ -141,7 +141,7 @@ def auto_recharge(
     from rbee_cli.output import Output
 
     given = {"threshold_micros": below, "amount_micros": amount, "month_max_micros": month_max}
-    body: dict[str, Any] = {name: micros_of(text) for name, text in given.items() if text}
+    body: dict[str, Any] = {name: read_micros(text) for name, text in given.items() if text}
     if on is not None:
         body["on"] = on
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
@@ -157,19 +157,6 @@ def add_to(group: typer.Typer) -> None:
     group.command(epilog="Example:  rbee billing payments --tenant acme")(payments)
     group.command(epilog=REFUND_EPILOG)(refund)
     group.command("auto-recharge", epilog=AUTO_EPILOG)(auto_recharge)
-
-
-def micros_of(text: str) -> int:
-    """Of an amount as people write it: no float is near it."""
-    from rbee_cli.errors import UsageError
-
-    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,6})?", text) or not Decimal(text):
-        raise UsageError(f"{text!r} is no amount: write it like 25 or 25.50")
-    return int(Decimal(text) * MICROS)
-
-
-def money(micros: int, currency: str) -> str:
-    return f"{Decimal(micros) / MICROS:.2f} {currency}"
 
 
 def _open_page(

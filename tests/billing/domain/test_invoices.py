@@ -26,7 +26,6 @@ from billing.domain.invoices import (
 )
 from billing.domain.issuing import InvoiceRefused
 from billing.domain.payments import PaymentRefused
-from billing.domain.period_usage import used_quantities
 from billing.domain.rating import Included, Terms, Tier, TieredPrice, rate, total_picos
 from billing.domain.receipts import credit, issue_missing_receipts, issue_receipt, pay
 from billing.domain.sellers import SellerIncomplete, change_seller
@@ -36,7 +35,14 @@ from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
 from tenants.models import Alert, Project, WebhookEvent
-from tests.factories.billing import last_month, make_price, make_seller, make_terms, make_usage
+from tests.factories.billing import (
+    last_month,
+    make_price,
+    make_seller,
+    make_terms,
+    make_usage,
+    used_quantities,
+)
 from tests.factories.tenants import TESTER, make_project, make_tenant
 
 pytestmark = pytest.mark.django_db

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.domain.period_usage import used_quantities
 from billing.domain.prices import ensure_card, set_price
 from billing.domain.pricing import billable
 from billing.domain.rating import Terms, rate, total_picos
-from tests.factories.billing import make_event, make_price
+from tests.factories.billing import make_event, make_price, used_quantities
 from tests.factories.tenants import TESTER, make_plan, make_project, unique
 
 pytestmark = pytest.mark.django_db
