@@ -1,8 +1,9 @@
 """A tenant that asks for fifty times what it may does not slow the others down, and costs them no 429.
 
 A real colony in business mode, with an echo engine of a few slots. The quiet tenants ask at their pace, first by
-themselves, then beside one that asks as fast as it can. The check is shown to fail on a line that is served in the order
-of arrival.
+themselves, then beside one that asks as fast as it can. Two things are looked at: how many of the greedy tenant's tasks
+were answered while a quiet one waited, which no other load on the machine changes, and, on a machine that does nothing else,
+how long that took. The check is shown to fail on a line that is served in the order of arrival.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import math
 import multiprocessing
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +23,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.acceptance.figures import note, scaled
+from tests.acceptance.figures import SCALE, note, scaled
 from tests.acceptance.tenants.planted import bug_in, queen
 from tests.system import JoinedHive, System, running
 
@@ -30,12 +32,15 @@ TOKENS = 20
 PACE_MS = 20
 QUIET_TENANTS = 4
 QUIET_EVERY_S = 2.0
-GREEDY_PER_MINUTE = 300  # what it may; it asks for fifty times as much
-GREEDY_PER_S = 50 * GREEDY_PER_MINUTE / 60
+GREEDY_PER_MINUTE = 300  # what it may
+GREEDY_TIMES = 50 if SCALE >= 1 else 10  # as much it asks for; fifty times keep a whole machine busy
+GREEDY_PER_S = GREEDY_TIMES * GREEDY_PER_MINUTE / 60
 GREEDY_CONNECTIONS = 400
 # The rate is what keeps it back, not the number of its tasks.
 LIMITS = "UPDATE tenants_tenant SET requests_per_minute = %s, concurrent_tasks = 100000 WHERE slug = %s"
 ALLOWED_RATIO = 1.5
+# Of the greedy tenant's answers while a quiet one waits: what runs when it comes, what runs beside it, and as many to spare.
+ALLOWED_BEFORE = 4 * SLOTS
 
 # A queen whose lines are served in the order of arrival.
 FIFO = bug_in(
@@ -50,12 +55,13 @@ module.FairQueue.__init__.__kwdefaults__.update(tenant_tokens=10**9, all_tokens=
 
 @dataclass
 class Seen:
-    took_s: list[float] = field(default_factory=list)
+    asked: list[tuple[float, float]] = field(default_factory=list)  # when, and when it was answered
     statuses: Counter[int] = field(default_factory=Counter)
 
     @property
     def p99_s(self) -> float:
-        return sorted(self.took_s)[math.ceil(0.99 * len(self.took_s)) - 1]
+        took_s = sorted(answered - asked for asked, answered in self.asked)
+        return took_s[math.ceil(0.99 * len(took_s)) - 1]
 
 
 @dataclass
@@ -63,10 +69,19 @@ class Figures:
     alone: Seen
     beside: Seen
     greedy: Counter[int]  # statuses
+    served: list[float]  # when the greedy tenant had its answers
 
     @property
     def ratio(self) -> float:
         return self.beside.p99_s / self.alone.p99_s
+
+    @property
+    def most_before(self) -> int:
+        """Answers of the greedy tenant while one of the quiet waited for its own."""
+        return max(
+            bisect_left(self.served, answered) - bisect_left(self.served, asked)
+            for asked, answered in self.beside.asked
+        )
 
 
 @pytest.fixture
@@ -81,10 +96,12 @@ def test_a_greedy_tenant_changes_little_for_the_others(business: System) -> None
     note("p99 of quiet tenants alone", f"{figures.alone.p99_s * 1000:.0f} ms")
     note("p99 of quiet tenants beside a greedy one", f"{figures.beside.p99_s * 1000:.0f} ms")
     note("fairness ratio", f"{figures.ratio:.2f}")
+    note("most tasks of the greedy tenant that a quiet one waited for", figures.most_before)
     note("what the greedy tenant saw", dict(sorted(figures.greedy.items())))
     assert set(figures.alone.statuses) == set(figures.beside.statuses) == {200}
     assert figures.greedy[429] > 0  # it is over its limits indeed
-    assert figures.ratio <= ALLOWED_RATIO
+    assert figures.most_before <= ALLOWED_BEFORE
+    assert SCALE < 1 or figures.ratio <= ALLOWED_RATIO
 
 
 @pytest.mark.timeout(1200)
@@ -92,7 +109,8 @@ def test_the_check_finds_a_line_in_the_order_of_arrival(business: System, tmp_pa
     with queen(business, tmp_path, FIFO) as port:
         figures = measured(business, seconds=10, port=port)
     note("fairness ratio of the planted bug", f"{figures.ratio:.2f}")
-    assert figures.ratio > ALLOWED_RATIO or set(figures.beside.statuses) != {200}
+    assert figures.most_before > ALLOWED_BEFORE
+    assert SCALE < 1 or figures.ratio > ALLOWED_RATIO
 
 
 def measured(system: System, *, seconds: int | None = None, port: int | None = None) -> Figures:
@@ -122,8 +140,8 @@ async def measure(port: int, quiet: list[str], greedy: str, seconds: int) -> Fig
             flood = flooder.apply_async(flood_in_process, (port, greedy, seconds + 4))
             await asyncio.sleep(2)  # the line is there
             beside = await ask_for(client, quiet, seconds)
-            greedy_saw = await asyncio.to_thread(flood.get, 120)
-    return Figures(alone, beside, greedy_saw)
+            greedy, served = await asyncio.to_thread(flood.get, 120)
+    return Figures(alone, beside, greedy, served)
 
 
 async def ask_for(client: httpx.AsyncClient, keys: list[str], seconds: float) -> Seen:
@@ -142,13 +160,15 @@ async def ask_for(client: httpx.AsyncClient, keys: list[str], seconds: float) ->
     return seen
 
 
-def flood_in_process(port: int, key: str, seconds: float) -> Counter[int]:
+def flood_in_process(port: int, key: str, seconds: float) -> tuple[Counter[int], list[float]]:
     return asyncio.run(flood(port, key, time.monotonic() + seconds))
 
 
-async def flood(port: int, key: str, ends: float) -> Counter[int]:
-    """So many requests a second as connections are free for, with as little work as possible."""
+async def flood(port: int, key: str, ends: float) -> tuple[Counter[int], list[float]]:
+    """So many requests a second as connections are free for, with as little work as possible: the statuses, and when it was
+    served."""
     seen: Counter[int] = Counter()
+    served: list[float] = []
     # Of different lengths, so that slots do not become free all at once.
     bodies = [json.dumps(request(tokens)).encode() for tokens in range(5, 2 * TOKENS - 5)]
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {key}\r\n"
@@ -166,11 +186,13 @@ async def flood(port: int, key: str, ends: float) -> Counter[int]:
             writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
             answer = await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(int(answer.lower().split(b"content-length: ")[1].split(b"\r")[0]))
-            seen[int(answer[9:12])] += 1
+            seen[status := int(answer[9:12])] += 1
+            if status == 200:
+                served.append(time.monotonic())
         writer.close()
 
     await asyncio.gather(*(connection() for _ in range(GREEDY_CONNECTIONS)))
-    return seen
+    return seen, served
 
 
 def request(tokens: int = TOKENS) -> dict[str, object]:
@@ -187,7 +209,7 @@ async def ask(client: httpx.AsyncClient, key: str, seen: Seen) -> None:
     )
     seen.statuses[answer.status_code] += 1
     if answer.status_code == 200:
-        seen.took_s.append(time.monotonic() - began)
+        seen.asked.append((began, time.monotonic()))
 
 
 def key_of(system: System, tenant: str) -> str:

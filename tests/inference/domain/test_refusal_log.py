@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from inference.api import errors
 from inference.domain import per_minute, refusal_log
 from inference.domain.per_minute import PerMinute
-from inference.domain.refusal_log import Refusal, RefusalLog, source_pseudonym
+from inference.domain.refusal_log import HANDED, Refusal, RefusalLog, source_pseudonym
 from inference.domain.refusals import NoWorkers
 from tests.acceptance.policy.power import caller
 
@@ -25,6 +25,12 @@ class Book:
         if self.is_away:
             raise ConnectionError
         self.entries += refusals
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_handed() -> None:
+    """Other tests' requests of the management API are not this one's."""
+    HANDED.clear()
 
 
 async def test_wrong_keys_are_one_entry_and_the_sum_of_their_minute() -> None:
