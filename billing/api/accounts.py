@@ -7,7 +7,6 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.errors import BillingView
 from billing.api.fields import (
     BillingAccountChange,
     BillingAccountOut,
@@ -27,14 +26,14 @@ from billing.domain.sellers import change_seller, find_seller
 from billing.enums import PaymentMethod
 from billing.models import Balance, Payment
 from gdpr.scope import colony_tx, tenant_tx
-from tenants.api.base import list_response, page_of
+from tenants.api.base import ManagementView, list_response, page_of
 from tenants.api.etags import tagged, unchanged
 from tenants.api.tenancy import TenantQuery, find_tenant, scope_of, tenant_of
 from tenants.models import Tenant
 from tenants.rules import Capability
 
 
-class Account(BillingView):
+class Account(ManagementView):
     has_etag = True
     capabilities = {
         "GET": Capability.BILLING_READ,
@@ -71,7 +70,7 @@ class Account(BillingView):
             return BillingAccountOut(account_row(find_account(tenant.id), tenant.slug, balances)).data
 
 
-class SellerView(BillingView):
+class SellerView(ManagementView):
     has_etag = True
     capabilities = {
         "GET": Capability.COLONY_READ,
@@ -97,7 +96,7 @@ class SellerView(BillingView):
         return SellerOut(find_seller()).data
 
 
-class Payments(BillingView):
+class Payments(ManagementView):
     capabilities = {
         "GET": Capability.BILLING_READ,
         "POST": Capability.COLONY_WRITE,
@@ -129,7 +128,7 @@ class Payments(BillingView):
         return Response(PaymentOut(payment).data, status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
 
 
-class Credits(BillingView):
+class Credits(ManagementView):
     capabilities = {
         "POST": Capability.COLONY_WRITE,
     }

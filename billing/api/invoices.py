@@ -11,7 +11,6 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from billing.api.errors import BillingView
 from billing.api.fields import (
     Correction,
     InvoiceOut,
@@ -25,14 +24,14 @@ from billing.api.fields import (
 from billing.domain import credit_notes, invoices
 from billing.domain.invoice_pdf import pdf_of
 from billing.models import Invoice, InvoiceLine
-from tenants.api.base import list_response, page_of
+from tenants.api.base import ManagementView, list_response, page_of
 from tenants.api.tenancy import find_tenant, scope_of, tenant_of
 from tenants.rules import Capability
 
 PDF = "application/pdf"
 
 
-class Invoices(BillingView):
+class Invoices(ManagementView):
     capabilities = {
         "GET": Capability.BILLING_READ,
         "POST": Capability.COLONY_WRITE,
@@ -70,7 +69,7 @@ class Invoices(BillingView):
         return whole(*found(self, number))
 
 
-class UpcomingInvoices(BillingView):
+class UpcomingInvoices(ManagementView):
     capabilities = {"GET": Capability.BILLING_READ}
 
     @extend_schema(
@@ -86,7 +85,7 @@ class UpcomingInvoices(BillingView):
             return list_response([whole(invoice, lines) for invoice, lines in rows])
 
 
-class OneInvoice(BillingView):
+class OneInvoice(ManagementView):
     capabilities = {"GET": Capability.BILLING_READ}
 
     @extend_schema(operation_id="get_invoice", responses=WholeInvoiceOut)
@@ -94,7 +93,7 @@ class OneInvoice(BillingView):
         return Response(whole(*found(self, number)))
 
 
-class InvoicePdf(BillingView):
+class InvoicePdf(ManagementView):
     capabilities = {"GET": Capability.BILLING_READ}
 
     @extend_schema(operation_id="get_invoice_pdf", responses={(200, PDF): OpenApiTypes.BINARY})
@@ -105,7 +104,7 @@ class InvoicePdf(BillingView):
         return HttpResponse(pdf_of(invoice, lines), content_type=PDF, headers=named)
 
 
-class CreditInvoice(BillingView):
+class CreditInvoice(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
 
     @extend_schema(operation_id="credit_invoice", request=NewCreditNote, responses={201: WholeInvoiceOut})
@@ -122,7 +121,7 @@ class CreditInvoice(BillingView):
         return Response(whole(*found(self, note.number)), status.HTTP_201_CREATED)
 
 
-class VoidInvoice(BillingView):
+class VoidInvoice(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
 
     @extend_schema(operation_id="void_invoice", request=Correction, responses={201: WholeInvoiceOut})
@@ -133,7 +132,7 @@ class VoidInvoice(BillingView):
         return Response(whole(*found(self, note.number)), status.HTTP_201_CREATED)
 
 
-class WriteOffInvoice(BillingView):
+class WriteOffInvoice(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
 
     @extend_schema(operation_id="write_off_invoice", request=Correction, responses=WholeInvoiceOut)
@@ -144,7 +143,7 @@ class WriteOffInvoice(BillingView):
         return Response(whole(*found(self, number)))
 
 
-def found(view: BillingView, number: str) -> tuple[Invoice, list[InvoiceLine]]:
+def found(view: ManagementView, number: str) -> tuple[Invoice, list[InvoiceLine]]:
     """Raises NotFound, also for one of somebody else."""
     with scope_of(view.caller, "an invoice"):
         invoice = Invoice.objects.select_related("tenant", "credits", "payment").filter(number=number).first()

@@ -11,6 +11,7 @@ from tenants.api.base import PageQuery
 
 MAX_SOURCE_CHARS: Final = 1 << 18
 MAX_LAST: Final = 5000
+VERSION_ORIGINS: Final = ("api", "file")
 _WHOSE: Final = "For the operator: a tenant's; left out: its own"
 _EXPECTED: Final = "The number of the version that is in force as far as you know, 0 for none. Refused with 409 when it is another"
 
@@ -102,7 +103,7 @@ class PolicyOut(serializers.Serializer[Any]):
     tenant = serializers.CharField(allow_null=True, help_text="null: the operator's")
     number = serializers.IntegerField()
     status = serializers.ChoiceField(VersionStatus.choices)
-    origin = serializers.ChoiceField(["api", "file"])
+    origin = serializers.ChoiceField(list(VERSION_ORIGINS))
     sha256 = serializers.CharField()
     comment = serializers.CharField()
     author = serializers.CharField(help_text="As in the audit log: key:…")

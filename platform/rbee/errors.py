@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import redis
 from django.core.exceptions import PermissionDenied
@@ -18,7 +18,10 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
+from billing.domain.accounts import AccountRefused
+from billing.domain.issuing import InvoiceRefused
 from billing.domain.payments import PaymentRefused
+from billing.domain.sellers import SellerIncomplete, SellerRefused
 from billing.domain.units import PriceRefused
 from billing.stripe_types import StripeFailure, StripeNotSetUp, StripeUnavailable
 from inference.api.errors import envelope
@@ -33,6 +36,31 @@ JSON = "application/json"
 NO_RETRY = {"x-should-retry": "false"}  # official clients repeat what is answered by 409
 INVALID, PERMISSION, CONFLICT = "invalid_request_error", "permission_error", "conflict_error"
 UNAVAILABLE, SERVER, RATE = "service_unavailable", "server_error", "rate_limit_error"
+
+
+class Refusal(NamedTuple):
+    """What the domain refuses, and how that is said. `field` of the error is the parameter."""
+
+    error: type[Exception]
+    status: int
+    type: str
+    code: str
+
+
+REFUSALS: Final = (
+    Refusal(KeyRefused, 400, INVALID, "invalid_value"),
+    Refusal(PriceRefused, 400, INVALID, "invalid_value"),
+    Refusal(PaymentRefused, 400, INVALID, "invalid_value"),
+    Refusal(AccountRefused, 400, INVALID, "invalid_value"),
+    Refusal(SellerRefused, 400, INVALID, "invalid_value"),
+    Refusal(KeyIsOver, 409, CONFLICT, "state_conflict"),
+    Refusal(InvoiceRefused, 409, CONFLICT, "state_conflict"),
+    Refusal(SellerIncomplete, 409, CONFLICT, "seller_incomplete"),
+    # Kinds of TenantRefused come before it.
+    Refusal(TenantTaken, 409, CONFLICT, "name_taken"),
+    Refusal(StateRefused, 409, CONFLICT, "state_conflict"),
+    Refusal(TenantRefused, 400, INVALID, "invalid_value"),
+)
 
 logger = logging.getLogger(__name__)
 
@@ -71,20 +99,13 @@ def _answer_to(error: Exception) -> Response:
     if isinstance(error, ColonyError):
         retry = {"Retry-After": "1"} if error.status == 503 else {}
         return ErrorResponse(error.status, error.type, error.code, error.message, error.param, **retry)
-    if isinstance(error, KeyRefused):
-        return ErrorResponse(400, INVALID, "invalid_value", str(error), error.field)
-    if isinstance(error, KeyIsOver):
-        return ErrorResponse(409, CONFLICT, "state_conflict", str(error))
-    if isinstance(error, PriceRefused | PaymentRefused):
-        return ErrorResponse(400, INVALID, "invalid_value", str(error))
     if isinstance(error, StripeFailure):
         return _stripe_error(error)
-    if isinstance(error, TenantTaken):
-        return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field, **NO_RETRY)
-    if isinstance(error, StateRefused):
-        return ErrorResponse(409, CONFLICT, "state_conflict", str(error), error.field, **NO_RETRY)
-    if isinstance(error, TenantRefused):
-        return ErrorResponse(400, INVALID, "invalid_value", str(error), error.field)
+    if refusal := next((each for each in REFUSALS if isinstance(error, each.error)), None):
+        headers = NO_RETRY if refusal.status == 409 else {}
+        return ErrorResponse(
+            refusal.status, refusal.type, refusal.code, str(error), getattr(error, "field", None), **headers
+        )
     if isinstance(error, Http404 | exceptions.NotFound):
         return ErrorResponse(
             404, INVALID, "not_found", _detail(error) or "There is nothing here by that name."

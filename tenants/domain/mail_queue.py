@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from smtplib import SMTPException, SMTPRecipientsRefused
 from typing import Final, TypeVar
 from uuid import UUID
@@ -20,6 +20,7 @@ from gdpr.scope import colony_tx
 from tenants.models import Alert, Invitation
 
 LEASE: Final = timedelta(minutes=5)  # longer than a server takes before it counts as away
+UNKNOWN_FOR: Final = timedelta(hours=1)  # an address that the server will not have
 
 M = TypeVar("M", Alert, Invitation)
 
@@ -28,17 +29,15 @@ logger = logging.getLogger(__name__)
 
 def mail_each(due: Callable[[], QuerySet[M]], send: Callable[[M], None]) -> int:
     """Returns how many were mailed. One that cannot be sent stays for the next time: a server that is away ends this run,
-    an address that it refuses keeps nobody else from their mail."""
+    an address that it refuses keeps nobody else from their mail, and one that it does not know is left alone for an hour."""
     mailed, tried = 0, set[UUID]()
     while (row := _claim(due, tried)) is not None:
         tried.add(row.id)
         try:
             send(row)
         except (SMTPException, OSError) as error:
-            logger.warning(
-                "%s was not mailed (%s): the next run tries again", _what(row), type(error).__name__
-            )
-            _release(row)
+            logger.warning("%s was not mailed (%s): tried again later", _what(row), type(error).__name__)
+            _release(row, until=timezone.now() + UNKNOWN_FOR if _is_unknown(error) else None)
             if not isinstance(error, SMTPRecipientsRefused):
                 break
         else:
@@ -64,10 +63,17 @@ def _mark(row: Alert | Invitation) -> None:
         type(row).objects.filter(id=row.id).update(mailed_at=timezone.now(), mailing_until=None)
 
 
-def _release(row: Alert | Invitation) -> None:
-    """Unless another process took it over after our lease."""
+def _release(row: Alert | Invitation, until: datetime | None = None) -> None:
+    """Unless another process took it over after our lease. `until`: nobody takes it before."""
     with colony_tx("release a mail"):
-        type(row).objects.filter(id=row.id, mailing_until=row.mailing_until).update(mailing_until=None)
+        type(row).objects.filter(id=row.id, mailing_until=row.mailing_until).update(mailing_until=until)
+
+
+def _is_unknown(error: Exception) -> bool:
+    """By SMTP's codes: from 500 on it is of no use to try again."""
+    if not isinstance(error, SMTPRecipientsRefused):
+        return False
+    return all(code >= 500 for code, _ in error.recipients.values())
 
 
 def _what(row: Alert | Invitation) -> str:

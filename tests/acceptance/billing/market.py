@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import redis
+import msgspec
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
@@ -23,9 +23,9 @@ from billing.domain.payments import give_credit
 from billing.domain.settlement import Settlement, book
 from billing.domain.slices import Grant
 from billing.enums import BillingMode, SliceState, TransferKind
-from billing.models import Balance, BudgetSlice, LedgerTransfer, UsageEvent
+from billing.models import BudgetSlice
 from gdpr.ids import month_of, uuid7
-from gdpr.pool import Pool
+from gdpr.pool import Pool, colony_connection
 from gdpr.scope import colony_tx
 from gdpr.threads import in_thread
 from inference.domain.failures import TaskFailed
@@ -44,6 +44,51 @@ TRIES: Final = 10
 IDLE: Final = timedelta(minutes=11)
 OVERDUE: Final = timedelta(seconds=LONGEST_TASK_S + 120)
 TOO_LATE: Final = timedelta(seconds=LONGEST_TASK_S + 60) + slices.SPOOL_GRACE
+
+
+# Of the partitions that the tasks of a run are in.
+BOOKS: Final = """
+    SELECT json_build_object(
+        'balance', (SELECT json_build_array(balance_micros, reserved_micros) FROM billing_balance
+                    WHERE tenant_id = %(tenant)s),
+        'transfers', (SELECT coalesce(json_agg(json_build_array(
+                          id, transaction_id, kind, debit_account, credit_account, amount_micros)), '[]')
+                      FROM billing_ledgertransfer WHERE tenant_id = %(tenant)s AND month >= %(since)s),
+        'events', (SELECT coalesce(json_agg(json_build_array(task_id, amount_micros)), '[]')
+                   FROM billing_usageevent WHERE tenant_id = %(tenant)s AND month >= %(since)s),
+        'slices', (SELECT coalesce(json_agg(json_build_array(
+                       id, epoch, state, granted_micros, returned_micros, settled_micros)), '[]')
+                   FROM billing_budgetslice WHERE tenant_id = %(tenant)s))::text
+"""
+
+
+class Transfer(msgspec.Struct, array_like=True):
+    id: UUID
+    transaction: UUID
+    kind: str
+    debit: str
+    credit: str
+    amount: int
+
+
+class Slice(msgspec.Struct, array_like=True):
+    id: UUID
+    epoch: str
+    state: str
+    granted: int
+    returned: int
+    settled: int
+
+    @property
+    def held(self) -> int:
+        return self.granted - self.returned - self.settled
+
+
+class Books(msgspec.Struct):
+    balance: tuple[int, int] | None
+    transfers: list[Transfer]
+    events: list[tuple[UUID, int]]
+    slices: list[Slice]
 
 
 @dataclass
@@ -210,48 +255,43 @@ class Market:
 
     async def faults(self) -> list[str]:
         await self._settled()
-        return await sync_to_async(self._faults)()
-
-    def _faults(self) -> list[str]:
-        found: list[str] = []
-        with colony_tx("tests"):
-            balance = Balance.objects.filter(tenant_id=self.tenant).first() or Balance()
-            transfers = list(LedgerTransfer.objects.filter(tenant_id=self.tenant))
-            events = dict(
-                UsageEvent.objects.filter(tenant_id=self.tenant).values_list("task_id", "amount_micros")
-            )
-            held = list(BudgetSlice.objects.filter(tenant_id=self.tenant))
+        books = await self._books()
+        transfers, held = books.transfers, books.slices
         accounts: dict[str, int] = defaultdict(int)
         for each in transfers:
-            accounts[each.debit_account] -= each.amount_micros
-            accounts[each.credit_account] += each.amount_micros
+            accounts[each.debit] -= each.amount
+            accounts[each.credit] += each.amount
         own, reserved = accounts[f"tenant:{self.tenant.hex}"], accounts[f"reserved:{self.tenant.hex}"]
         said = {
             "the ledger sums to zero": sum(accounts.values()) == 0,
-            "balances are what the ledger says": (balance.balance_micros, balance.reserved_micros)
-            == (own, reserved),
+            "balances are what the ledger says": tuple(books.balance or (0, 0)) == (own, reserved),
             "no balance is below zero": own >= 0 and reserved >= 0,
-            "slices hold what is reserved": sum(each.held_micros for each in held) == reserved,
-            "no slice holds less than nothing": all(each.held_micros >= 0 for each in held),
+            "slices hold what is reserved": sum(each.held for each in held) == reserved,
+            "no slice holds less than nothing": all(each.held >= 0 for each in held),
             "what came in is there, or was paid for tasks": self.paid_in
-            == own + reserved + sum(each.amount_micros for each in transfers if self._is_paid(each)),
+            == own + reserved + sum(each.amount for each in transfers if each.kind == TransferKind.TASK),
         }
-        found += [name for name, is_so in said.items() if not is_so]
-        found += self._task_faults(events, transfers)
-        found += self._redis_faults(held)
+        found = [name for name, is_so in said.items() if not is_so]
+        found += self._task_faults(dict(books.events), transfers)
+        found += await self._redis_faults(held)
         return found
 
-    def _is_paid(self, transfer: LedgerTransfer) -> bool:
-        return transfer.kind == TransferKind.TASK
+    async def _books(self) -> Books:
+        async with colony_connection(self.pool) as connection:
+            given = {"tenant": self.tenant, "since": month_of(uuid7()) - timedelta(days=1)}
+            cursor = await connection.execute(BOOKS, given)
+            row = await cursor.fetchone()
+        assert row is not None
+        return msgspec.json.decode(row[0], type=Books)
 
-    def _task_faults(self, events: dict[UUID, int], transfers: Iterable[LedgerTransfer]) -> list[str]:
+    def _task_faults(self, events: dict[UUID, int], transfers: Sequence[Transfer]) -> list[str]:
         booked = {UUID(work.task) for work in self.works.values() if work.is_booked}
-        times = Counter(each.transaction_id for each in transfers if each.kind == TransferKind.TASK)
-        paid = {each.id: each.amount_micros for each in transfers if each.kind == TransferKind.TASK}
+        times = Counter(each.transaction for each in transfers if each.kind == TransferKind.TASK)
+        paid = {each.id: each.amount for each in transfers if each.kind == TransferKind.TASK}
         late: dict[UUID, int] = defaultdict(int)
         for each in transfers:
             if each.kind == TransferKind.LATE_USAGE:
-                late[each.transaction_id] += each.amount_micros
+                late[each.transaction] += each.amount
         found = []
         if events.keys() != booked or times.keys() != booked or set(times.values()) - {1}:
             found.append("each booked task has one event and one transfer")
@@ -264,29 +304,33 @@ class Market:
                     found.append(f"{work.task} of {work.cost}, held {work.hold}, paid {paid[task]}")
         return found
 
-    def _redis_faults(self, held: Sequence[BudgetSlice]) -> list[str]:
+    async def _redis_faults(self, held: Sequence[Slice]) -> list[str]:
         found = []
-        with redis.Redis.from_url(self.redis_url, decode_responses=True) as client:
-            epoch = client.get(EPOCH_KEY)
-            for each in held:
-                told: Any = client.hgetall(slice_key(each.id.hex))
-                if (
-                    not told
-                    or each.epoch != epoch
-                    or "granted" not in told
-                    or each.state == SliceState.CLOSED
-                ):
-                    continue
-                amounts = {name: int(told.get(name, 0)) for name in ("granted", "returned", "left", "used")}
-                holds = sum(int(value) for name, value in told.items() if name.startswith("t:"))
-                granted, returned, left, used = amounts.values()
-                said = {
-                    "left is below zero": left < 0,
-                    "more is left or held than was granted": left + holds + used != granted - returned,
-                    "Redis has more than PostgreSQL": granted > each.granted_micros
-                    or returned < each.returned_micros,
-                    "tasks hold what the slice has not": each.id.hex not in self.lost
-                    and holds + used - each.settled_micros > each.held_micros,
-                }
-                found += [f"{name}: {told} {each.__dict__}" for name, is_so in said.items() if is_so]
+        pipe = self.queens[0].pipe
+        epoch = await pipe.call("GET", EPOCH_KEY)
+        for each in held:
+            flat = await pipe.call("HGETALL", slice_key(each.id.hex))
+            told = {name.decode(): value.decode() for name, value in batched(flat, 2)}
+            if (
+                "granted" not in told
+                or epoch is None
+                or each.epoch != epoch.decode()
+                or each.state == SliceState.CLOSED
+            ):
+                continue
+            amounts = {name: int(told.get(name, 0)) for name in ("granted", "returned", "left", "used")}
+            holds = sum(int(value) for name, value in told.items() if name.startswith("t:"))
+            granted, returned, left, used = amounts.values()
+            said = {
+                "left is below zero": left < 0,
+                "more is left or held than was granted": left + holds + used != granted - returned,
+                "Redis has more than PostgreSQL": granted > each.granted or returned < each.returned,
+                "tasks hold what the slice has not": each.id.hex not in self.lost
+                and holds + used - each.settled > each.held,
+            }
+            found += [f"{name}: {told} {each}" for name, is_so in said.items() if is_so]
         return found
+
+
+def batched(flat: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
+    return (flat[at : at + size] for at in range(0, len(flat), size))
