@@ -103,8 +103,12 @@ async def a_lost_redis(story: Story) -> None:
 async def an_end_nobody_saw(story: Story) -> None:
     """Its money pays for no other task."""
     await story.begins_with(100)
-    await story.is_forgotten(await story.admits(60), 60)
-    await story.admits(60)
+    first = await story.admits(60)
+    await story.is_forgotten(first, 60)
+    second = await story.admits(60)
+    await story.ends(second, 60)
+    await story.settles(first)
+    await story.settles(second)
 
 
 async def a_task_that_costs_more_than_it_held(story: Story) -> None:
