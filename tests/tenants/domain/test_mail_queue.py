@@ -132,7 +132,7 @@ def test_address_that_is_refused_keeps_nobody_else_from_their_mail(
     assert [to for to, _ in inbox.messages] == [other.email]
     monkeypatch.undo()
     assert mail_invitations() == 0
-    later = timezone.now() + UNKNOWN_FOR
+    later = timezone.now() + mail_queue.UNKNOWN_FOR
     monkeypatch.setattr(mail_queue.timezone, "now", lambda: later)
     assert mail_invitations() == 1
     assert inbox.text_to(refused.email)
