@@ -4,6 +4,7 @@ slow or talks nonsense is their trouble, told to who logs in, and none of ours."
 from __future__ import annotations
 
 import logging
+import time
 from typing import Annotated, Any, Final
 from urllib.parse import urlsplit
 
@@ -12,7 +13,8 @@ import requests
 from allauth.core.exceptions import ImmediateHttpResponse
 from django.http import HttpResponse
 
-TIMEOUT_S: Final = 5
+TIMEOUT_S: Final = 5  # for a word, and for all of them
+ANSWER_BYTES_MAX: Final = 1 << 20
 RETRY_AFTER_S: Final = 60
 DISCOVERY: Final = "/.well-known/openid-configuration"
 AWAY: Final = (
@@ -64,7 +66,8 @@ class IssuerSession(requests.Session):
 
     def request(self, method: str, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         try:
-            answer = super().request(method, url, *args, **{"timeout": TIMEOUT_S, **options})
+            answer = super().request(method, url, *args, **{"timeout": TIMEOUT_S, **options, "stream": True})
+            _read(answer)
             _check(answer, is_post=method == "POST")
         except (requests.RequestException, ValueError) as error:
             host = urlsplit(str(url)).hostname
@@ -72,6 +75,17 @@ class IssuerSession(requests.Session):
             response = HttpResponse(AWAY, status=503, headers={"Retry-After": str(RETRY_AFTER_S)})
             raise ImmediateHttpResponse(response) from None
         return answer
+
+
+def _read(answer: requests.Response) -> None:
+    """Raises ValueError for one that has no end. `content` is what a response keeps of what was read."""
+    ends, read = time.monotonic() + TIMEOUT_S, bytearray()
+    with answer:
+        for part in answer.iter_content(1 << 16):
+            read += part
+            if len(read) > ANSWER_BYTES_MAX or time.monotonic() > ends:
+                raise ValueError("an answer without an end")
+    answer._content = bytes(read)
 
 
 def _check(answer: requests.Response, *, is_post: bool) -> None:

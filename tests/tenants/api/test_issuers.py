@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -187,3 +189,34 @@ def test_code_that_the_issuer_refuses_is_no_trouble_of_the_issuer(
     issuer.said["/token"] = said
 
     assert log_in(slug).status_code == 401
+
+
+def test_answer_without_an_end_is_not_read_to_it(
+    issuer: Issuer, slug: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It makes sense but for its size."""
+    issuer.said["/userinfo"] = (200, issuer.said["/userinfo"][1] + b" " * issuers.ANSWER_BYTES_MAX)
+
+    assert_told(log_in(slug), caplog)
+
+
+def test_answer_that_drips_is_not_waited_for(
+    issuer: Issuer, slug: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issuers, "TIMEOUT_S", 0.3)
+    body = issuer.said[issuers.DISCOVERY][1]
+
+    def drip(handler: _Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("transfer-encoding", "chunked")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for byte in body:
+                handler.wfile.write(b"1\r\n%c\r\n" % byte)
+                time.sleep(0.05)
+
+    monkeypatch.setattr(_Handler, "do_GET", drip)
+    began = time.monotonic()
+
+    assert_told(leave(slug)[1], caplog)
+    assert time.monotonic() - began < 0.05 * len(body)
