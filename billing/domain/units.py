@@ -44,6 +44,11 @@ class Natural(NamedTuple):
     quantity: int
     words: Mapping[str, int]  # word to how many of the unit it is
 
+    @property
+    def one(self) -> str:
+        """What is counted where only a number is said. Empty: it could be several things."""
+        return next((word for word in self.words if set(self.words.values()) == {1}), "")
+
 
 _TOKENS = Natural("1M tokens", MILLION, {"tokens": 1, "token": 1})
 _IMAGES = Natural("image", 1, {"images": 1, "image": 1})
@@ -75,7 +80,7 @@ UNITS: Final[Mapping[str, Natural]] = {
 _PRICE = re.compile(
     r"(?P<amount>\d{1,15}(\.\d{1,18})?)"
     r"(\s+(?P<currency>[A-Z]{3}))?"
-    r"(\s+(per\s+|/\s*)((?P<count>\d{1,9})(?P<times>[KM])?\s+)?(?P<word>[A-Za-z][A-Za-z ]*))?",
+    r"(\s+(per\s+|/\s*)(?=\S)((?P<count>\d{1,9})(?P<times>[KM])?(\s+|$))?(?P<word>[A-Za-z][A-Za-z ]*)?)?",
     re.ASCII,
 )
 _TIMES: Final = {None: 1, "K": 1000, "M": MILLION}
@@ -110,11 +115,11 @@ def parse_price(unit: str, text: str, currency: str = "") -> int:
     if currency and found["currency"] not in (None, currency):
         raise PriceRefused(f"{text!r} is not in {currency}")
     count = said.quantity
-    if word := found["word"]:
-        word = " ".join(word.split())
+    if found["word"] or found["count"]:
+        word = " ".join((found["word"] or said.one).split())
         of_word = said.words.get(word) or said.words.get(word.lower())
         if of_word is None:
-            raise PriceRefused(f"{unit} has no price per {word}: write it like 0.15 per {said.shown}")
+            raise PriceRefused(f"{unit} has no price per {word or found['count']}: write it like 0.15 per {said.shown}")
         count = int(found["count"] or 1) * _TIMES[found["times"]] * of_word
     if count == 0:
         raise PriceRefused(f"{text!r} is a price of {unit} for nothing")
