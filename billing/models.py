@@ -14,12 +14,14 @@ from billing.enums import (
     TaxCategory,
     TransferKind,
 )
-from gdpr.activities import TAX
-from gdpr.holding import KEEP_BOOKS, Held, by_email, clear
+from gdpr.activities import TAX, UNNAMED
+from gdpr.holding import KEEP_BOOKS, KEEP_UNNAMED, Held, by_email, clear
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 from gdpr.scope import TenantManager
 from tenants.models import ApiKey, Plan, Project, Tenant
+
+FORGET_BOOKS = "billing.forget_books"  # the chore
 
 
 class PriceCard(models.Model):
@@ -132,7 +134,7 @@ class TenantDiscount(AppendOnly):
         ]
 
     class Privacy:
-        held = Held("books", "10 calendar years after created_at", tenant="tenant", on_tenant=KEEP_BOOKS)
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_UNNAMED)
         none = ("discount_bp", "valid_from", "created_at")
         pseudonym = ("id", "tenant")
         content = ("reason",)
@@ -187,6 +189,7 @@ class UsageEvent(AppendOnly):
             subject="subject",
             on_tenant=KEEP_BOOKS,
             on_subject=clear("subject", "receipt", "signature", law=TAX),
+            applied_by=FORGET_BOOKS,
         )
         none = ("month", "price", "attempt", "endpoint", "model", "hive_id", "worker", "region", "outcome", "usage",
                 "amount_micros", "currency", "decision", "admitted_at", "began_at", "first_token_at", "ended_at",
@@ -219,7 +222,7 @@ class LedgerTransfer(AppendOnly):
         ordering = ["-id"]
 
     class Privacy:
-        held = Held("books", "10 calendar years after booked_at", tenant="tenant", on_tenant=KEEP_BOOKS)
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_UNNAMED)
         none = ("month", "kind", "amount_micros", "currency", "booked_at")
         pseudonym = ("id", "transaction_id", "tenant", "debit_account", "credit_account")
 
@@ -314,7 +317,7 @@ class Balance(models.Model):
         ]
 
     class Privacy:
-        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_BOOKS)
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_UNNAMED)
         none = ("currency", "balance_micros", "reserved_micros", "floor_micros")
         pseudonym = ("tenant",)
 
@@ -360,12 +363,7 @@ class Payment(models.Model):
         ]
 
     class Privacy:
-        held = Held(
-            "books",
-            "10 calendar years after created_at",
-            tenant="tenant",
-            on_tenant=clear("note", law=TAX),
-        )
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=clear("note", law=UNNAMED))
         none = ("method", "status", "amount_micros", "tax_micros", "tax_country", "refunded_micros", "currency",
                 "created_at", "paid_at")  # fmt: skip
         pseudonym = ("id", "tenant", "reference")
@@ -485,7 +483,13 @@ class Invoice(models.Model):
         ]
 
     class Privacy:
-        held = Held("books", "10 calendar years after issued_at", tenant="tenant", on_tenant=KEEP_BOOKS)
+        held = Held(
+            "books",
+            "10 calendar years after issued_at",
+            tenant="tenant",
+            on_tenant=KEEP_BOOKS,
+            applied_by=FORGET_BOOKS,
+        )
         none = ("kind", "status", "series", "sequence", "currency", "first_day", "next_day", "is_final", "net_minor",
                 "tax_minor", "gross_minor", "asked_micros", "rating_micros", "rounding_micros", "tax_category",
                 "tax_rate_bp", "tax_country", "tax_note", "covers", "issued_at", "due_at", "credited_minor",
@@ -526,7 +530,7 @@ class InvoiceLine(AppendOnly):
         ]
 
     class Privacy:
-        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_BOOKS)
+        held = Held("books", "with its invoice", tenant="tenant", on_tenant=KEEP_BOOKS, applied_by=FORGET_BOOKS)
         none = ("position", "kind", "month", "model", "unit", "quantity", "price_micros", "per", "amount_picos",
                 "amount_minor")  # fmt: skip
         pseudonym = ("id", "tenant", "invoice", "project_id")
@@ -575,7 +579,7 @@ class BudgetSlice(models.Model):
         ]
 
     class Privacy:
-        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_BOOKS)
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_UNNAMED)
         none = ("currency", "epoch", "state", "granted_micros", "returned_micros", "settled_micros", "opened_at",
                 "lost_until")  # fmt: skip
         pseudonym = ("id", "tenant")

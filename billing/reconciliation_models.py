@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from billing.enums import DifferenceKind
-from gdpr.holding import KEEP_BOOKS, Held
+from gdpr.holding import KEEP_UNNAMED, Held
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 from gdpr.scope import TenantManager
@@ -55,7 +55,7 @@ class Difference(AppendOnly):
         ordering = ["id"]
 
     class Privacy:
-        held = Held("books", "with the tenant", tenant="tenant_id", on_tenant=KEEP_BOOKS)
+        held = Held("books", "with the tenant", tenant="tenant_id", on_tenant=KEEP_UNNAMED)
         none = ("reconciliation", "kind", "expected", "found")
         pseudonym = ("id", "tenant_id", "task_id", "object_ref")
 

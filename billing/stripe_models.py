@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from billing.enums import EventState, ReversalKind, ReversalState, SendState
 from billing.models import Payment
-from gdpr.activities import TAX
-from gdpr.holding import KEEP_BOOKS, Held, clear
+from gdpr.activities import UNNAMED
+from gdpr.holding import Held, clear
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
 from tenants.models import Plan, Tenant
@@ -169,12 +169,7 @@ class StripeRequest(models.Model):
         ]
 
     class Privacy:
-        held = Held(
-            "billing",
-            "10 calendar years after created_at",
-            tenant="tenant",
-            on_tenant=KEEP_BOOKS,
-        )
+        held = Held("billing", "with the tenant", tenant="tenant", export=False)
         none = (
             "operation",
             "state",
@@ -228,12 +223,7 @@ class Reversal(models.Model):
         ]
 
     class Privacy:
-        held = Held(
-            "books",
-            "10 calendar years after created_at",
-            tenant="tenant",
-            on_tenant=clear("reason", law=TAX),
-        )
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=clear("reason", law=UNNAMED))
         none = (
             "kind",
             "state",

@@ -29,11 +29,12 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """Why something is kept beyond an erasure, and until when: the end of the calendar year in `years` years."""
+    """Why something is kept beyond an erasure, and until when: the end of the calendar year in `years` years. None: what
+    stays tells nobody, and no term ends it."""
 
     name: str
     text: str
-    years: int
+    years: int | None
 
 
 TAX: Final = Law(
@@ -46,7 +47,12 @@ EVIDENCE: Final = Law(
     "Art. 17(3)(b) and (e) GDPR: proof of what was done (Art. 5(2), Art. 24) and of claims",
     7,
 )
-LAWS: Final = {law.name: law for law in (TAX, EVIDENCE)}
+UNNAMED: Final = Law(
+    "unnamed",
+    "recital 26 GDPR: identifiers and amounts that tell no person; who it was stands in invoices only, while they are kept",
+    None,
+)
+LAWS: Final = {law.name: law for law in (TAX, EVIDENCE, UNNAMED)}
 
 _CONTRACT: Final = "Art. 6(1)(b) GDPR: performance of the contract"
 _DUTY: Final = "Art. 6(1)(c) GDPR: a legal obligation"

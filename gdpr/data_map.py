@@ -156,24 +156,29 @@ def holding_of(model: type[models.Model]) -> Holding:
 
 
 def plan(whose: Whose) -> list[Step]:
-    """What becomes of everything that can be theirs, rows that refer to others before those: in this order no reference
-    is broken."""
-    concerned = {each.model: each for each in holdings() if each.erasure(whose) is not None}
+    """What becomes of everything that can be theirs, in an order in which no reference is broken."""
+    concerned = [each for each in holdings() if each.erasure(whose) is not None]
+    return [Step(each, each.held.erasure(whose)) for each in in_order(concerned)]
+
+
+def in_order(chosen: Iterable[Holding]) -> list[Holding]:
+    """Rows that refer to others before those."""
+    by_model = {each.model: each for each in chosen}
     ordered: dict[type[models.Model], None] = {}
 
     def visit(model: type[models.Model], path: tuple[type[models.Model], ...]) -> None:
         if model in ordered or model in path:
             return
-        for other in concerned:
+        for other in by_model:
             if other is not model and any(
                 field.is_relation and field.related_model is model for field in other._meta.concrete_fields
             ):
                 visit(other, (*path, model))
         ordered[model] = None
 
-    for model in concerned:
+    for model in by_model:
         visit(model, ())
-    return [Step(concerned[model], concerned[model].held.erasure(whose)) for model in ordered]
+    return [by_model[model] for model in ordered]
 
 
 def findings() -> list[str]:
@@ -204,6 +209,8 @@ def _wrong(model: type[models.Model], held: Held) -> Iterator[str]:
             field = model._meta.get_field(retention.column)
             if not isinstance(field, models.DateField | models.UUIDField):
                 yield f"its retention counts from {retention.column}, which is no time"
+        if retention.parent and retention.parent not in columns:
+            yield f"its retention names {retention.parent}, which is no column"
         companion = retention.companion
         if companion and companion != "colony" and not held.finders(Whose(companion)):
             yield f"is kept with the {companion}, and does not say by what theirs are found"

@@ -25,7 +25,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from gdpr.activities import EVIDENCE, TAX, Law
+from gdpr.activities import EVIDENCE, TAX, UNNAMED, Law
 
 
 class Whose(StrEnum):
@@ -50,13 +50,16 @@ class Erasure:
 
     def __str__(self) -> str:
         named = f" {', '.join(self.columns)}" if self.columns else ""
-        under = f" ({self.law.years} calendar years: {self.law.text})" if self.law else ""
-        return f"{self.action}{named}{under}"
+        if self.law is None:
+            return f"{self.action}{named}"
+        term = f"{self.law.years} calendar years: " if self.law.years else ""
+        return f"{self.action}{named} ({term}{self.law.text})"
 
 
 DELETE: Final = Erasure(Action.DELETE)
 KEY: Final = Erasure(Action.KEY)
 KEEP_BOOKS: Final = Erasure(Action.KEEP, law=TAX)
+KEEP_UNNAMED: Final = Erasure(Action.KEEP, law=UNNAMED)
 KEEP_EVIDENCE: Final = Erasure(Action.KEEP, law=EVIDENCE)
 
 
@@ -156,7 +159,6 @@ class Held:
     on_subject: Erasure = DELETE
     export: bool = True  # secrets are never exported, whatever this says
     columns: Mapping[str, Column] = field(default_factory=dict)
-    only: Mapping[str, object] = field(default_factory=dict)  # which rows time ends: a filter
     applied_by: str = ""  # the chore that ends them; empty: gdpr.apply_retention does
     of_operator: bool = False  # personal data of the operator itself: nobody else can ask for it
 

@@ -2,6 +2,7 @@
 
     with the tenant | person | subject      until they are erased: nothing but the erasure ends it
     with the colony                         as long as this installation: what the operator sets up
+    with its invoice                        until the row goes that this column refers to
     24 hours after created_at               days, months too
     RBEE_DECISION_DAYS days after at        as the operator set it
     7 calendar years after at               until the end of the seventh year after that of `at`
@@ -16,6 +17,7 @@ from typing import Final
 
 COMPANIONS: Final = ("tenant", "person", "subject", "colony")
 
+_PARENT: Final = re.compile(r"with its ([a-z_]+)")
 _RULE: Final = re.compile(r"(\d+|RBEE_[A-Z_]+) (hours|days|months|calendar years) after ([a-z_]+)")
 
 
@@ -23,6 +25,7 @@ _RULE: Final = re.compile(r"(\d+|RBEE_[A-Z_]+) (hours|days|months|calendar years
 class Retention:
     text: str
     companion: str = ""  # whose end ends it; empty: time does
+    parent: str = ""  # the column that refers to the row whose end ends it
     amount: int = 0
     setting: str = ""  # in place of `amount`: the name of a setting of rbee
     unit: str = ""
@@ -30,7 +33,7 @@ class Retention:
 
     @property
     def is_timed(self) -> bool:
-        return not self.companion
+        return not self.companion and not self.parent
 
     def length(self) -> int:
         if not self.setting:
@@ -60,6 +63,8 @@ def read_retention(text: str) -> Retention:
     companion = text.removeprefix("with the ")
     if companion != text and companion in COMPANIONS:
         return Retention(text, companion=companion)
+    if parent := _PARENT.fullmatch(text):
+        return Retention(text, parent=parent[1])
     match = _RULE.fullmatch(text)
     if match is None:
         raise ValueError(

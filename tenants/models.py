@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from gdpr.activities import EVIDENCE, TAX
+from gdpr.activities import EVIDENCE, UNNAMED
 from gdpr.holding import KEEP_EVIDENCE, Column, Held, by_actor, by_email, clear, pseudonymise
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
@@ -121,7 +121,7 @@ class Tenant(models.Model):
     objects = TenantManager["Tenant"](tenant_field="id")
 
     class Privacy:
-        held = Held("tenancy", "with the tenant", tenant="id", on_tenant=pseudonymise("slug", "name", law=TAX))
+        held = Held("tenancy", "with the tenant", tenant="id", on_tenant=pseudonymise("slug", "name", law=UNNAMED))
         none = ("plan", "status", "region", "industry", "gdpr_consent_at", "requests_per_minute",
                 "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "limits", "subject_limits",
                 "allowed_models", "gpu_classes", "suspended_at", "deletes_at", "created_at")  # fmt: skip
@@ -148,7 +148,7 @@ class Project(models.Model):
 
     class Privacy:
         held = Held(
-            "tenancy", "with the tenant", tenant="tenant", on_tenant=pseudonymise("slug", "name", law=TAX)
+            "tenancy", "with the tenant", tenant="tenant", on_tenant=pseudonymise("slug", "name", law=UNNAMED)
         )
         none = ("limits", "created_at", "archived_at")
         pseudonym = ("id", "tenant")
@@ -336,7 +336,7 @@ class ApiKey(models.Model):
 
     class Privacy:
         held = Held(
-            "security", "with the tenant", tenant="tenant", on_tenant=clear("name", "allowed_ips", law=TAX)
+            "security", "with the tenant", tenant="tenant", on_tenant=clear("name", "allowed_ips", law=UNNAMED)
         )
         none = ("scopes", "brought_along", "allowed_models", "limits", "created_at", "last_used_at", "expires_at",
                 "expiry_told_at", "revoked_at", "revoked_for", "rotated_at", "old_until", "old_last_used_at")  # fmt: skip
@@ -528,7 +528,7 @@ class WebhookDelivery(models.Model):
         ]
 
     class Privacy:
-        held = Held("notices", "30 days after created_at", tenant="tenant", applied_by="tenants.sweep_webhooks")
+        held = Held("notices", "with its event", tenant="tenant", applied_by="tenants.sweep_webhooks")
         none = (
             "state",
             "attempt",
