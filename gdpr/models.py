@@ -66,3 +66,7 @@ class AuditEntry(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.event} by {self.actor}"
+
+
+# Django finds models by this module.
+from gdpr import sub_processors as sub_processors  # noqa: E402, PLC0414
