@@ -530,7 +530,9 @@ class InvoiceLine(AppendOnly):
         ]
 
     class Privacy:
-        held = Held("books", "with its invoice", tenant="tenant", on_tenant=KEEP_BOOKS, applied_by=FORGET_BOOKS)
+        held = Held(
+            "books", "with its invoice", tenant="tenant", on_tenant=KEEP_BOOKS, applied_by=FORGET_BOOKS
+        )
         none = ("position", "kind", "month", "model", "unit", "quantity", "price_micros", "per", "amount_picos",
                 "amount_minor")  # fmt: skip
         pseudonym = ("id", "tenant", "invoice", "project_id")

@@ -1,7 +1,17 @@
 from celery import shared_task
 
 from billing import stripe_gateway
-from billing.domain import book_retention, dunning, fence, invoice_mail, invoices, meters, receipts, stripe_events, vat_ids
+from billing.domain import (
+    book_retention,
+    dunning,
+    fence,
+    invoice_mail,
+    invoices,
+    meters,
+    receipts,
+    stripe_events,
+    vat_ids,
+)
 from billing.domain.invoice_funds import DUNNING
 from billing.domain.issuing import MAIL
 from billing.domain.stripe_outbox import WORK

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.apps import apps
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.db import models
 from django.db.models import Q
@@ -234,8 +235,13 @@ def _wrong_owner(model: type[models.Model], held: Held, whose: Whose) -> Iterato
     finders, erasure = held.finders(whose), held.erasure(whose)
     for finder in finders:
         try:
-            model._base_manager.all().query.names_to_path(finder.lookup.split(LOOKUP_SEP), model._meta)
+            _, field, _, rest = model._base_manager.all().query.names_to_path(
+                finder.lookup.split(LOOKUP_SEP), model._meta
+            )
+            is_column = not rest or isinstance(field, models.JSONField)
         except FieldError:
+            is_column = False
+        if not is_column:
             yield f"a {whose} is looked for by {finder.lookup}, which is no column"
     if not finders:
         return
@@ -254,5 +260,5 @@ def _wrong_owner(model: type[models.Model], held: Held, whose: Whose) -> Iterato
 
 
 def _can_be_empty(field: Any) -> bool:
-    texts = (models.CharField, models.TextField, models.JSONField, models.BinaryField)
+    texts = (models.CharField, models.TextField, models.JSONField, models.BinaryField, ArrayField)
     return bool(field.null) or (isinstance(field, texts) and not field.unique)

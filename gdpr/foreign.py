@@ -22,9 +22,7 @@ classify(
     secret=("session_key",),
     personal=("session_data",),
     none=("expire_date",),
-    held=Held(
-        "accounts", "0 days after expire_date", person=by_session("session_data"), export=False
-    ),
+    held=Held("accounts", "0 days after expire_date", person=by_session("session_data"), export=False),
 )
 classify(
     "account.EmailAddress",

@@ -58,7 +58,9 @@ def unclassified(calls: Iterable[LogCall]) -> list[str]:
     found = []
     for call in calls:
         if not call.has_constant_message:
-            found.append(f"{call.where}: a log message is built before it is given: pass what varies as arguments")
+            found.append(
+                f"{call.where}: a log message is built before it is given: pass what varies as arguments"
+            )
         found += [
             f"{call.where}: the log field {argument} has no privacy class in gdpr.log_fields"
             for argument in call.arguments

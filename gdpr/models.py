@@ -60,6 +60,7 @@ class AuditEntry(AppendOnly):
             person=(by_actor("actor"), by_ref("object_ref")),
             on_tenant=KEEP_EVIDENCE,
             on_person=KEEP_EVIDENCE,
+            applied_by="gdpr.keep_audit_months",
         )
         none = ("month", "event", "outcome", "details", "at", "schema_version", "leaf", "seq")
         pseudonym = ("id", "tenant_id", "actor", "object_ref", "request_id")

@@ -86,37 +86,36 @@ class Place:
 
     def glob(self, identity: Identity) -> str | None:
         """Of the keys of somebody in Redis, for SCAN. None: there is nothing of theirs here."""
-        named = {
+        named: dict[str, str] = {
             Whose.TENANT: identity.tenant_id.hex if identity.tenant_id else "",
             Whose.PERSON: identity.id.hex if identity.id else "",
             Whose.SUBJECT: identity.subject,
         }
         if identity.whose not in self.owners:
             return None
-        return _PLACEHOLDER.sub(lambda found: named.get(_whose(found[1]), "") or "*", self.name)
+        return _PLACEHOLDER.sub(lambda found: named.get(found[1], "") or "*", self.name)
 
     @staticmethod
     def _regex(name: str, *, loosely: bool = False) -> str:
-        """`loosely`: a choice is any part of a name."""
+        """`loosely`: what code fills in, written as 0, may be any of a choice."""
         found, at = "", 0
         for match in _PLACEHOLDER.finditer(name):
             found += re.escape(name[at : match.start()])
             choice = match[2] or ""
-            found += ".+" if choice == "*" else f"(?:{choice[1:]})" if choice and not loosely else "[^:/]+"
+            if choice == "*":
+                found += ".+"
+            elif choice:
+                found += f"(?:{choice[1:]}{'|0' if loosely else ''})"
+            else:
+                found += "[^:/]+"
             at = match.end()
         return found + re.escape(name[at:])
-
-
-def _whose(name: str) -> Whose | str:
-    return Whose(name) if name in set(Whose) else name
 
 
 _places: dict[tuple[Kind, str], Place] = {}
 
 
-def declare(
-    kind: Kind, name: str, privacy: str, activity: str, lasts: int | Lifetime, holds: str
-) -> Place:
+def declare(kind: Kind, name: str, privacy: str, activity: str, lasts: int | Lifetime, holds: str) -> Place:
     """Raises ValueError for a name that has been declared, a class or an activity that is not there."""
     if (kind, name) in _places:
         raise ValueError(f"the {kind} {name} is declared twice")

@@ -1,11 +1,11 @@
 """How long something is kept, in words that are also what the code does.
 
-    with the tenant | person | subject      until they are erased: nothing but the erasure ends it
-    with the colony                         as long as this installation: what the operator sets up
-    with its invoice                        until the row goes that this column refers to
-    24 hours after created_at               days, months too
-    RBEE_DECISION_DAYS days after at        as the operator set it
-    7 calendar years after at               until the end of the seventh year after that of `at`
+with the tenant | person | subject      until they are erased: nothing but the erasure ends it
+with the colony                         as long as this installation: what the operator sets up
+with its invoice                        until the row goes that this column refers to
+24 hours after created_at               days, months too
+RBEE_DECISION_DAYS days after at        as the operator set it
+7 calendar years after at               until the end of the seventh year after that of `at`
 """
 
 from __future__ import annotations

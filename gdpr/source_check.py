@@ -29,7 +29,12 @@ class KeyUse(NamedTuple):
 def findings() -> list[str]:
     files = sources()
     calls = log_fields.calls_in(files)
-    return [*undeclared_keys(files), *chores_with_arguments(), *log_fields.unclassified(calls), *log_fields.unused(calls)]
+    return [
+        *undeclared_keys(files),
+        *chores_with_arguments(),
+        *log_fields.unclassified(calls),
+        *log_fields.unused(calls),
+    ]
 
 
 def sources() -> list[Path]:
@@ -58,7 +63,7 @@ def key_uses(source: str, where: str) -> Iterator[KeyUse]:
     inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            template = _template(node)
+            template = _template(node, is_hive="hive_agent" in where)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
             template = node.value
         else:
@@ -67,16 +72,23 @@ def key_uses(source: str, where: str) -> Iterator[KeyUse]:
             yield KeyUse(f"{where}:{node.lineno}", template)
 
 
-def _template(node: ast.JoinedStr) -> str:
+def _template(node: ast.JoinedStr, *, is_hive: bool) -> str:
+    """On a hive every `prefix` is that of its keys; elsewhere the attribute of a hive is, and other things have one too."""
     text = ""
     for part in node.values:
         if isinstance(part, ast.Constant):
             text += str(part.value)
-        elif not text and ast.unparse(part.value).endswith("prefix"):  # type: ignore[attr-defined]
+        elif not text and isinstance(part, ast.FormattedValue) and _is_prefix(part.value, is_hive=is_hive):
             text = f"h:{_ANY}:"
         else:
             text += _ANY
     return text
+
+
+def _is_prefix(node: ast.expr, *, is_hive: bool) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr == "prefix"
+    return is_hive and isinstance(node, ast.Name) and node.id == "prefix"
 
 
 def chores_with_arguments() -> list[str]:

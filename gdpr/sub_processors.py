@@ -18,7 +18,7 @@ class SubProcessor(models.Model):
     name = models.CharField(max_length=200)
     purpose = models.CharField(max_length=500)
     country = models.CharField(max_length=2)  # ISO 3166-1: where it processes
-    data = models.CharField(max_length=500)  # which categories it gets
+    categories = models.CharField(max_length=500)  # which categories it gets
     url = models.CharField(max_length=500, blank=True)
     announced_at = models.DateTimeField(default=timezone.now)
     in_force_at = models.DateTimeField()
@@ -31,7 +31,7 @@ class SubProcessor(models.Model):
     class Privacy:
         held = Held("compliance", "with the colony", of_operator=True)
         none = ("id", "country", "announced_at", "in_force_at", "ending_announced_at", "ends_at")
-        content = ("name", "purpose", "data", "url")
+        content = ("name", "purpose", "categories", "url")
 
     def __str__(self) -> str:
         return self.name

@@ -55,7 +55,9 @@ KEEP_LINE = """
     END
     $$
 """
-_LINES = "ALTER TABLE billing_invoiceline ADD CONSTRAINT billing_invoiceline_invoice_id_same_tenant FOREIGN KEY"
+_LINES = (
+    "ALTER TABLE billing_invoiceline ADD CONSTRAINT billing_invoiceline_invoice_id_same_tenant FOREIGN KEY"
+)
 _REFERENCE = f"{_LINES} (tenant_id, invoice_id) REFERENCES billing_invoice (tenant_id, id)"
 _DROP = "ALTER TABLE billing_invoiceline DROP CONSTRAINT billing_invoiceline_invoice_id_same_tenant"
 
@@ -63,8 +65,10 @@ _DROP = "ALTER TABLE billing_invoiceline DROP CONSTRAINT billing_invoiceline_inv
 def _rows_kept_by(function: str) -> list[str]:
     return [
         "DROP TRIGGER append_only_rows ON billing_invoiceline",
-        "CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON billing_invoiceline"
-        f" FOR EACH ROW EXECUTE FUNCTION {function}()",
+        (
+            "CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON billing_invoiceline"
+            f" FOR EACH ROW EXECUTE FUNCTION {function}()"
+        ),
     ]
 
 
@@ -80,7 +84,17 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(KEEP_INVOICE, migrations.RunSQL.noop),
         migrations.RunSQL(
-            [KEEP_LINE, *_rows_kept_by("billing_keep_invoice_line"), _DROP, f"{_REFERENCE} ON DELETE CASCADE"],
-            [_DROP, _REFERENCE, *_rows_kept_by("rbee_refuse_change"), "DROP FUNCTION billing_keep_invoice_line"],
+            [
+                KEEP_LINE,
+                *_rows_kept_by("billing_keep_invoice_line"),
+                _DROP,
+                f"{_REFERENCE} ON DELETE CASCADE",
+            ],
+            [
+                _DROP,
+                _REFERENCE,
+                *_rows_kept_by("rbee_refuse_change"),
+                "DROP FUNCTION billing_keep_invoice_line",
+            ],
         ),
     ]

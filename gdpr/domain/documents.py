@@ -60,7 +60,9 @@ def render(
         purposes=_purposes(operator_name, party),
         data_annex=_data(party),
         retention=_retention(),
-        measures=_list(f"{each.name}: {each.state}{'' if each.is_met else ' (not met)'}" for each in measures),
+        measures=_list(
+            f"{each.name}: {each.state}{'' if each.is_met else ' (not met)'}" for each in measures
+        ),
         unmet=", ".join(unmet) or "none",
         content_places=_list(
             f"`{place.name}`: {place.holds}, {place.retention}"
@@ -68,7 +70,7 @@ def render(
             if place.privacy is PrivacyClass.CONTENT
         ),
         sub_processors=_list(
-            f"**{each['name']}** ({each['country']}): {each['purpose']}; data: {each['data']}; {each['state']}"
+            f"**{each['name']}** ({each['country']}): {each['purpose']}; data: {each['categories']}; {each['state']}"
             for each in sub_processors
             if each["state"] != "ended"
         ),
@@ -100,7 +102,9 @@ def _retention() -> str:
     for row in record_rows():
         if row["class"] != PrivacyClass.NONE:
             rules.setdefault(row["retention"], set()).add(row["place"])
-    return _list(f"{rule}: {', '.join(f'`{place}`' for place in sorted(held))}" for rule, held in sorted(rules.items()))
+    return _list(
+        f"{rule}: {', '.join(f'`{place}`' for place in sorted(held))}" for rule, held in sorted(rules.items())
+    )
 
 
 def _list(lines: Any) -> str:

@@ -77,7 +77,11 @@ def _database() -> list[Measure]:
         cursor.execute(_RIGHTS)
         is_powerful, sealed, append_only = cursor.fetchone()
     books = sum(issubclass(model, AppendOnly) for model in apps.get_models())
-    role = "is a superuser or bypasses row-level security" if is_powerful else "owns no table and is no superuser"
+    role = (
+        "is a superuser or bypasses row-level security"
+        if is_powerful
+        else "owns no table and is no superuser"
+    )
     return [
         Measure("Role of the application in PostgreSQL", role, not is_powerful),
         Measure("Tenants are kept apart", f"row-level security is forced on {sealed} tables", sealed > 0),
@@ -99,7 +103,9 @@ def _redis_keeps_nothing() -> Measure:
         ) as client:
             said = {key: client.config_get(key).get(key, "") for key in ("save", "appendonly")}
     except redis.RedisError as error:
-        return Measure(name, f"it does not say ({type(error).__name__}): check save and appendonly there", False)
+        return Measure(
+            name, f"it does not say ({type(error).__name__}): check save and appendonly there", False
+        )
     shown = ", ".join(f'{key} "{value}"' for key, value in said.items())
     return Measure(name, shown, said == {"save": "", "appendonly": "no"})
 
@@ -129,7 +135,7 @@ def _passwords() -> Measure:
 
 def _sessions() -> Measure:
     is_secure = bool(settings.SESSION_COOKIE_SECURE)
-    kinds = ", ".join(settings.MFA_SUPPORTED_TYPES)
+    kinds = ", ".join(getattr(settings, "MFA_SUPPORTED_TYPES", ()))
     cookies = "cookies over HTTPS only" if is_secure else "cookies also over HTTP"
     is_local = urlsplit(settings.RBEE.public_url).hostname in _LOOPBACK
     return Measure("Sessions of persons", f"{cookies}; second factors: {kinds}", is_secure or is_local)
@@ -143,4 +149,6 @@ def _outbound() -> Measure:
 
 
 def _decisions() -> Measure:
-    return Measure("Why a task went where it went", f"kept {settings.RBEE.decision_days} days, without its prompt", True)
+    return Measure(
+        "Why a task went where it went", f"kept {settings.RBEE.decision_days} days, without its prompt", True
+    )

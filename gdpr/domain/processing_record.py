@@ -17,9 +17,7 @@ from gdpr.holding import Whose
 from gdpr.registry import PrivacyClass
 
 NO_ADVICE: Final = "Made by rbee from what its code declares. It is no legal advice: have a lawyer read it."
-TRANSFERS: Final = (
-    "None by rbee itself. Where the operator's machines stand, and what its sub-processors do, is for the operator to add."
-)
+TRANSFERS: Final = "None by rbee itself. Where the operator's machines stand, and what its sub-processors do, is for the operator to add."
 CSV_COLUMNS: Final = (
     "activity", "role", "purpose", "legal_basis", "kind", "place", "part", "class", "retention", "exported",
     "found_by_person", "found_by_tenant", "found_by_subject", "erasing_a_person", "erasing_a_tenant",
@@ -67,7 +65,9 @@ def record_rows(party: Party | None = None) -> Iterator[Row]:
                 }  # fmt: skip
     for place in places.places():
         if party in (None, place.activity.party):
-            row = _row(place.activity, str(place.kind), place.name, place.holds, place.privacy, place.retention)
+            row = _row(
+                place.activity, str(place.kind), place.name, place.holds, place.privacy, place.retention
+            )
             own = dict.fromkeys(place.owners, "delete")
             yield row | {
                 "exported": False,
@@ -127,7 +127,13 @@ def _activity(activity: Activity, rows: Sequence[Row]) -> dict[str, Any]:
         key = (row["kind"], row["place"], row["class"])
         known = held.setdefault(
             key,
-            {"kind": row["kind"], "place": row["place"], "parts": [], "class": row["class"], "retention": row["retention"]},
+            {
+                "kind": row["kind"],
+                "place": row["place"],
+                "parts": [],
+                "class": row["class"],
+                "retention": row["retention"],
+            },
         )
         known["parts"].append(row["part"])
     return {
@@ -143,9 +149,7 @@ def _activity(activity: Activity, rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _row(
-    activity: Activity, kind: str, place: str, part: str, privacy: PrivacyClass, retention: str
-) -> Row:
+def _row(activity: Activity, kind: str, place: str, part: str, privacy: PrivacyClass, retention: str) -> Row:
     return {
         "activity": activity.name,
         "role": str(activity.party),

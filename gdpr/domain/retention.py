@@ -77,7 +77,9 @@ def _count(holding: Holding, cutoff: datetime) -> int:
 
 
 def _forget(holding: Holding, cutoff: datetime, actor: Actor) -> int:
-    assert not issubclass(holding.model, AppendOnly), f"{holding.table} is append-only: name who applies its rule"
+    assert not issubclass(holding.model, AppendOnly), (
+        f"{holding.table} is append-only: name who applies its rule"
+    )
     statement = sql.SQL(
         "DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT t.ctid FROM {table} t WHERE {over} LIMIT {most}))"
     ).format(table=sql.Identifier(holding.table), over=_over(holding), most=sql.Literal(BATCH))
@@ -98,8 +100,8 @@ def _forget(holding: Holding, cutoff: datetime, actor: Actor) -> int:
 
 def _over(holding: Holding) -> sql.Composable:
     """Older than its rule allows, and nothing refers to it any more."""
-    column = holding.model._meta.get_field(holding.retention.column).column
-    conditions: list[sql.Composable] = [sql.SQL("t.{} < %(cutoff)s").format(sql.Identifier(column))]
+    dated: Any = holding.model._meta.get_field(holding.retention.column)
+    conditions: list[sql.Composable] = [sql.SQL("t.{} < %(cutoff)s").format(sql.Identifier(dated.column))]
     if any(field.column == "month" for field in holding.model._meta.pk_fields):
         # Of a row's id, so never later than what its rule counts from: whole partitions are left out.
         conditions.append(sql.SQL("t.month < %(cutoff)s"))

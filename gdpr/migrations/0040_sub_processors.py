@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=200)),
                 ("purpose", models.CharField(max_length=500)),
                 ("country", models.CharField(max_length=2)),
-                ("data", models.CharField(max_length=500)),
+                ("categories", models.CharField(max_length=500)),
                 ("url", models.CharField(blank=True, max_length=500)),
                 ("announced_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("in_force_at", models.DateTimeField()),

@@ -8,7 +8,13 @@ declare(Kind.KEY, CACHE_PREFIX + ":{version}:{rest*}", "pseudonym", "security", 
 
 for _name, _class, _activity, _lasts, _holds in (
     ("postgres/{rest*}", "personal", "operations", Lifetime.TABLES, "the database"),
-    ("redis/redis.conf", "secret", "operations", Lifetime.MACHINE, "how Redis runs: without a file of its own"),
+    (
+        "redis/redis.conf",
+        "secret",
+        "operations",
+        Lifetime.MACHINE,
+        "how Redis runs: without a file of its own",
+    ),
     ("logs/{process}.log", "pseudonym", "security", Lifetime.ROTATED, "lines of a process: gdpr.log_fields"),
     ("logs/{process}.log.1", "pseudonym", "security", Lifetime.ROTATED, "the file before"),
     ("run/{rest*}", "none", "operations", Lifetime.MACHINE, "ports, processes, the lock"),

@@ -31,7 +31,10 @@ MEDIA = {"markdown": "text/markdown; charset=utf-8", "csv": "text/csv; charset=u
 
 class NamedOperator(serializers.Serializer[Any]):
     operator_name = serializers.CharField(
-        default="", allow_blank=True, max_length=200, help_text="In full, as the law wants it; left out: the address"
+        default="",
+        allow_blank=True,
+        max_length=200,
+        help_text="In full, as the law wants it; left out: the address",
     )
     contact = serializers.CharField(
         default="", allow_blank=True, max_length=300, help_text="For data protection: name, address, e-mail"
@@ -55,7 +58,9 @@ class PlanRow(serializers.Serializer[Any]):
     place = serializers.CharField()
     found_by = serializers.CharField()
     action = serializers.CharField()
-    columns = serializers.ListField(child=serializers.CharField(), help_text="Cleared or replaced; the row stays")
+    columns = serializers.ListField(
+        child=serializers.CharField(), help_text="Cleared or replaced; the row stays"
+    )
     kept_under = serializers.CharField(allow_blank=True)
     kept_calendar_years = serializers.IntegerField(allow_null=True)
     otherwise_kept = serializers.CharField(help_text="Without an erasure")
@@ -66,7 +71,9 @@ class RetentionRow(serializers.Serializer[Any]):
     rule = serializers.CharField()
     cutoff = serializers.DateTimeField(help_text="What is older is over")
     rows = serializers.IntegerField()
-    applied_by = serializers.CharField(allow_blank=True, help_text="The chore that sees to it; empty: this one")
+    applied_by = serializers.CharField(
+        allow_blank=True, help_text="The chore that sees to it; empty: this one"
+    )
 
 
 class ProcessingRecord(ManagementView):
@@ -75,7 +82,9 @@ class ProcessingRecord(ManagementView):
     @extend_schema(
         operation_id="get_processing_record",
         parameters=[RecordQuery],
-        responses={(200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT, "As JSON, Markdown or CSV")},
+        responses={
+            (200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT, "As JSON, Markdown or CSV")
+        },
     )
     def get(self, request: Request) -> Any:
         """The record of processing activities (Art. 30 GDPR). The operator gets all of it, a tenant what is done on its

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -11,14 +12,13 @@ from rest_framework.response import Response
 
 from gdpr.sub_processors import SubProcessor, SubProcessorObjection
 from tenants.api.base import ManagementView, PageQuery, list_response, page_of
-from tenants.api.permissions import is_operator
 from tenants.api.tenancy import scope_of
 from tenants.domain import sub_processors
 from tenants.domain.authentication import Caller
 from tenants.models import Tenant
 from tenants.rules import Capability
 
-FIELDS = ("name", "purpose", "country", "data", "url")
+FIELDS = ("name", "purpose", "country", "categories", "url")
 
 
 class SubProcessorOut(serializers.Serializer[Any]):
@@ -27,7 +27,7 @@ class SubProcessorOut(serializers.Serializer[Any]):
     name = serializers.CharField()
     purpose = serializers.CharField()
     country = serializers.CharField()
-    data = serializers.CharField()
+    categories = serializers.CharField()
     url = serializers.CharField(allow_blank=True)
     state = serializers.CharField(help_text="announced, in force, ending or ended")
     announced_at = serializers.DateTimeField()
@@ -42,10 +42,13 @@ class NewSubProcessor(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200)
     purpose = serializers.CharField(max_length=500)
     country = serializers.RegexField("^[A-Z]{2}$", help_text="ISO 3166-1, where it processes: DE")
-    data = serializers.CharField(max_length=500, help_text="Which categories of data it gets")
+    categories = serializers.CharField(max_length=500, help_text="Of data that it gets")
     url = serializers.URLField(max_length=500, default="", allow_blank=True)
     notice_days = serializers.IntegerField(
-        min_value=0, max_value=365, default=sub_processors.NOTICE_DAYS, help_text="From now until it is in force"
+        min_value=0,
+        max_value=365,
+        default=sub_processors.NOTICE_DAYS,
+        help_text="From now until it is in force",
     )
 
 
@@ -108,19 +111,22 @@ class Objection(ManagementView):
         """Until it is in force. The operator is alerted; what follows is for the contract to say."""
         wanted = _found(sub_processor)
         sub_processors.object_to_sub_processor(
-            UUID(self.caller.tenant_id), wanted.id, reason=self.read_body(NewObjection)["reason"], actor=self.actor
+            UUID(self.caller.tenant_id),
+            wanted.id,
+            reason=self.read_body(NewObjection)["reason"],
+            actor=self.actor,
         )
         return Response(_shown([wanted], self.caller)[0], status.HTTP_201_CREATED)
 
 
 def shown_sub_processors() -> list[dict[str, Any]]:
-    """For documents: name, country, purpose, data, state."""
+    """For documents."""
     return [
         {
             "name": one.name,
             "country": one.country,
             "purpose": one.purpose,
-            "data": one.data,
+            "categories": one.categories,
             "state": _state_in_words(one),
         }
         for one in SubProcessor.objects.order_by("name")
@@ -145,33 +151,19 @@ def _found(sub_processor_id: UUID) -> SubProcessor:
 
 def _shown(rows: list[SubProcessor], caller: Caller) -> list[dict[str, Any]]:
     with scope_of(caller, "objections to sub-processors"):
-        made = list(SubProcessorObjection.objects.filter(sub_processor__in=rows))
-        slugs = (
-            dict(Tenant.objects.filter(id__in={one.tenant_id for one in made}).values_list("id", "slug"))
-            if is_operator(caller)
-            else {}
-        )
-    return [
-        dict(
-            SubProcessorOut(
-                {
-                    **{name: getattr(row, name) for name in FIELDS},
-                    "id": row.id,
-                    "state": sub_processors.state_of(row),
-                    "announced_at": row.announced_at,
-                    "in_force_at": row.in_force_at,
-                    "ends_at": row.ends_at,
-                    "objections": [
-                        {
-                            "tenant": slugs.get(one.tenant_id, caller.tenant_slug),
-                            "reason": one.reason,
-                            "made_at": one.made_at.isoformat(),
-                        }
-                        for one in made
-                        if one.sub_processor_id == row.id
-                    ],
-                }
-            ).data
-        )
-        for row in rows
+        made = list(SubProcessorObjection.objects.filter(sub_processor__in=rows).order_by("id"))
+        slugs = dict(Tenant.objects.filter(id__in={one.tenant_id for one in made}).values_list("id", "slug"))
+    return [_row(row, [one for one in made if one.sub_processor_id == row.id], slugs) for row in rows]
+
+
+def _row(row: SubProcessor, made: list[SubProcessorObjection], slugs: Mapping[UUID, str]) -> dict[str, Any]:
+    dates = {name: getattr(row, name) for name in ("announced_at", "in_force_at", "ends_at")}
+    objections = [
+        {"tenant": slugs.get(one.tenant_id), "reason": one.reason, "made_at": one.made_at.isoformat()}
+        for one in made
     ]
+    named = {name: getattr(row, name) for name in FIELDS}
+    state = sub_processors.state_of(row)
+    return dict(
+        SubProcessorOut({"id": row.id, "state": state, **named, **dates, "objections": objections}).data
+    )

@@ -2,7 +2,7 @@
 
     announced ──notice──► in force ──ending told──► ended
 
-Notice goes by webhook (`sub_processor.announced`, `sub_processor.ending`) and as an alert, which is mailed to owner,
+Notice goes by webhook (`subprocessor.announced`, `subprocessor.ending`) and as an alert, which is mailed to owner,
 administrators and data-protection officer. What follows from an objection is for the contract to say: rbee records it
 and alerts the operator.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -36,21 +36,24 @@ State = Literal["announced", "in force", "ending", "ended"]
 def announce_sub_processor(
     fields: Mapping[str, str], *, actor: Actor, notice_days: int = NOTICE_DAYS
 ) -> SubProcessor:
-    """`fields`: name, purpose, country, data, url."""
+    """`fields`: name, purpose, country, categories, url."""
     now = timezone.now()
     with colony_tx("a sub-processor is announced to every tenant"):
         added = SubProcessor.objects.create(
             **fields, announced_at=now, in_force_at=now + timedelta(days=notice_days)
         )
         record(
-            "sub_processor.announced", actor=actor, object_ref=_ref(added),
+            "subprocessor.announced", actor=actor, object_ref=_ref(added),
             details={"notice_days": notice_days, "country": added.country, "in_force_at": moment_text(added.in_force_at)},
         )  # fmt: skip
-        _tell(
-            added, "sub_processor.announced", added.in_force_at,
+        told = {**_shown(added), "in_force_at": moment_text(added.in_force_at)}
+        message = (
             f"From {added.in_force_at:%Y-%m-%d} on, {added.name} ({added.country}) is to process data for the operator:"
-            f" {added.purpose}. It gets: {added.data}. You can object until then.",
-        )  # fmt: skip
+            f" {added.purpose}. It gets: {added.categories}. You can object until then."
+        )
+        for tenant_id in _tenants():
+            publish("subprocessor.announced", tenant_id, told)
+            _alert(tenant_id, f"{_ref(added)}:announced", message)
     return added
 
 
@@ -64,13 +67,16 @@ def end_sub_processor(sub_processor_id: UUID, *, actor: Actor, notice_days: int 
         ending.ending_announced_at, ending.ends_at = now, now + timedelta(days=notice_days)
         ending.save(update_fields=["ending_announced_at", "ends_at"])
         record(
-            "sub_processor.ending", actor=actor, object_ref=_ref(ending),
+            "subprocessor.ending", actor=actor, object_ref=_ref(ending),
             details={"notice_days": notice_days, "ends_at": moment_text(ending.ends_at)},
         )  # fmt: skip
-        _tell(
-            ending, "sub_processor.ending", ending.ends_at,
-            f"From {ending.ends_at:%Y-%m-%d} on, {ending.name} processes no data for the operator any more.",
-        )  # fmt: skip
+        told = {**_shown(ending), "ends_at": moment_text(ending.ends_at)}
+        message = (
+            f"From {ending.ends_at:%Y-%m-%d} on, {ending.name} processes no data for the operator any more."
+        )
+        for tenant_id in _tenants():
+            publish("subprocessor.ending", tenant_id, told)
+            _alert(tenant_id, f"{_ref(ending)}:ending", message)
     return ending
 
 
@@ -80,7 +86,9 @@ def object_to_sub_processor(
     """While it is announced. Raises SubProcessor.DoesNotExist, StateRefused when it is in force or was objected to."""
     wanted = SubProcessor.objects.get(id=sub_processor_id)
     if state_of(wanted) != "announced":
-        raise StateRefused("state", f"{wanted.name} is {state_of(wanted)}: an objection is for what is announced.")
+        raise StateRefused(
+            "state", f"{wanted.name} is {state_of(wanted)}: an objection is for what is announced."
+        )
     with tenant_tx(tenant_id):
         try:
             with transaction.atomic():
@@ -89,7 +97,7 @@ def object_to_sub_processor(
                 )
         except IntegrityError:
             raise StateRefused("state", f"You have objected to {wanted.name} already.") from None
-        record("sub_processor.objected", actor=actor, object_ref=_ref(wanted))
+        record("subprocessor.objected", actor=actor, object_ref=_ref(wanted))
         with colony_tx("an objection to a sub-processor is told to the operator"):
             raise_alert(
                 tenant_id=None,
@@ -107,16 +115,18 @@ def state_of(one: SubProcessor, now: datetime | None = None) -> State:
     return "in force" if one.in_force_at <= now else "announced"
 
 
-def _tell(changed: SubProcessor, event: str, when: datetime, message: str) -> None:
-    """Every tenant that is there, by webhook and as an alert of its own."""
-    told: dict[str, Any] = {"sub_processor": str(changed.id), "country": changed.country}
-    told["in_force_at" if event == "sub_processor.announced" else "ends_at"] = moment_text(when)
-    tenants = Tenant.objects.exclude(status=TenantStatus.CLOSED).exclude(slug__in=OPERATOR_TENANTS)
-    for tenant_id in tenants.values_list("id", flat=True):
-        publish(event, tenant_id, told)
-        raise_alert(
-            tenant_id=tenant_id, kind=CHANGE, object_ref=f"{_ref(changed)}:{event.partition('.')[2]}", message=message
-        )
+def _tenants() -> list[UUID]:
+    """Whom a change is told: all that are there, suspended ones too."""
+    there = Tenant.objects.exclude(status=TenantStatus.CLOSED).exclude(slug__in=OPERATOR_TENANTS)
+    return list(there.values_list("id", flat=True))
+
+
+def _alert(tenant_id: UUID, object_ref: str, message: str) -> None:
+    raise_alert(tenant_id=tenant_id, kind=CHANGE, object_ref=object_ref, message=message)
+
+
+def _shown(one: SubProcessor) -> dict[str, str]:
+    return {"sub_processor": str(one.id), "country": one.country}
 
 
 def _ref(one: SubProcessor) -> str:

@@ -7,7 +7,9 @@ import typer
 
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, confirm
 
-app = typer.Typer(help="Data protection: what is held, why, how long, and papers for it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Data protection: what is held, why, how long, and papers for it.", no_args_is_help=True
+)
 subprocessor = typer.Typer(help="Firms that work on data for the operator.", no_args_is_help=True)
 app.add_typer(subprocessor, name="subprocessor")
 
@@ -33,7 +35,7 @@ SUB_PROCESSOR_COLUMNS = {
     "name": "NAME",
     "country": "COUNTRY",
     "purpose": "PURPOSE",
-    "data": "DATA",
+    "categories": "DATA",
     "state": "STATE",
     "in_force_at": "FROM",
     "ends_at": "UNTIL",
@@ -185,9 +187,7 @@ def retention(
 
 
 @subprocessor.command("list", epilog="Example:  rbee gdpr subprocessor list")
-def list_sub_processors(
-    as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None
-) -> None:
+def list_sub_processors(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None) -> None:
     """List them, and what tenants have against one."""
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
@@ -217,7 +217,7 @@ def add_sub_processor(
 ) -> None:
     """Announce one: every tenant is told by e-mail and webhook, and can object until it is in force."""
     body = {
-        "name": name, "country": country, "purpose": purpose, "data": data, "url": url, "notice_days": notice_days
+        "name": name, "country": country, "purpose": purpose, "categories": data, "url": url, "notice_days": notice_days
     }  # fmt: skip
     made = _post("/gdpr/subprocessors", body, queen_url, api_key)
     _say(made, f"{made['name']} is announced, and in force from {made['in_force_at'][:10]} on", as_json)
