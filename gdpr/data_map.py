@@ -235,10 +235,8 @@ def _wrong_owner(model: type[models.Model], held: Held, whose: Whose) -> Iterato
     finders, erasure = held.finders(whose), held.erasure(whose)
     for finder in finders:
         try:
-            _, field, _, rest = model._base_manager.all().query.names_to_path(
-                finder.lookup.split(LOOKUP_SEP), model._meta
-            )
-            is_column = not rest or isinstance(field, models.JSONField)
+            path = model._base_manager.all().query.names_to_path(finder.lookup.split(LOOKUP_SEP), model._meta)
+            is_column = not path[3] or isinstance(path[1], models.JSONField)  # what is left is inside of it
         except FieldError:
             is_column = False
         if not is_column:
