@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.timezone import now
 
+from gdpr.holding import Held, by_actor, clear
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
 from inference.enums import Capability, DecisionOutcome, Engine, OnError, VersionStatus
@@ -39,6 +40,7 @@ class Hive(models.Model):
         ]
 
     class Privacy:
+        held = Held("operations", "with the colony", of_operator=True)
         none = ("id", "region", "public_key", "software", "devices", "joined_at", "removed_at")
         secret = ("credential_mac", "redis_username", "redis_password_sealed")
         content = ("name", "labels")
@@ -63,6 +65,12 @@ class JoinToken(models.Model):
     used_at = models.DateTimeField(null=True)
 
     class Privacy:
+        held = Held(
+            "operations",
+            "1 hours after expires_at",
+            of_operator=True,
+            applied_by="inference.sweep_join_tokens",
+        )
         none = ("id", "region", "created_at", "expires_at", "used_at")
         secret = ("mac",)
         content = ("labels", "model_names")
@@ -91,6 +99,7 @@ class Model(models.Model):
         ]
 
     class Privacy:
+        held = Held("operations", "with the colony", of_operator=True)
         none = ("id", "engine", "capability", "context_tokens", "published", "created_at", "removed_at")
         content = ("name", "source", "options")
 
@@ -113,6 +122,7 @@ class Worker(models.Model):
         ]
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("id", "hive", "model", "slot", "created_at")
 
     def __str__(self) -> str:
@@ -137,6 +147,7 @@ class Policy(models.Model):
         ]
 
     class Privacy:
+        held = Held("policies", "with the tenant", tenant="tenant")
         none = ("on_error", "created_at")
         pseudonym = ("id", "tenant")
 
@@ -179,6 +190,13 @@ class PolicyVersion(models.Model):
         ]
 
     class Privacy:
+        held = Held(
+            "policies",
+            "with the tenant",
+            tenant="tenant",
+            person=by_actor("author"),
+            on_person=clear("author"),
+        )
         none = ("number", "sha256", "origin", "status", "created_at", "activated_at", "vetted_at", "disabled_at",
                 "disabled_reason")  # fmt: skip
         pseudonym = ("id", "tenant", "policy", "author")
@@ -196,6 +214,12 @@ class ColonySnapshot(models.Model):
     workers = models.JSONField()  # the fields of each
 
     class Privacy:
+        held = Held(
+            "operations",
+            "RBEE_DECISION_DAYS days after at",
+            of_operator=True,
+            applied_by="inference.sweep_decisions",
+        )
         none = ("id", "at")
         content = ("workers",)
 
@@ -230,6 +254,13 @@ class Decision(models.Model):
         ordering = ["-task_id"]
 
     class Privacy:
+        held = Held(
+            "inference",
+            "RBEE_DECISION_DAYS days after at",
+            tenant="tenant",
+            subject="task__subject",
+            applied_by="inference.sweep_decisions",
+        )
         none = ("month", "at", "outcome", "code", "operator_sha256", "tenant_sha256", "snapshot_id", "attempts",
                 "worker", "micros")  # fmt: skip
         pseudonym = ("task_id", "tenant", "request_id", "task", "customer")

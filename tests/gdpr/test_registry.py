@@ -15,7 +15,7 @@ def test_every_column_has_a_privacy_class() -> None:
 
     output = StringIO()
     call_command("check_privacy", stdout=output)
-    assert output.getvalue() == "Every column has a privacy class.\n"
+    assert output.getvalue() == "Every column, key, chore and log field is in the data map.\n"
 
 
 def test_column_without_a_class_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
