@@ -16,6 +16,7 @@ say = sh -c 'if [ -t 1 ]; then printf "\033[1m%s\033[0m\n" "$$0"; else echo "$$0
 .DEFAULT_GOAL := help
 .PHONY: help up test check test-engines test-faults test-rhai cover-rhai accept-core accept-policy accept-tenants \
         accept-billing \
+        accept-compliance \
         bench bench-check bench-rhai mini install clean
 
 ##@ Use
@@ -77,6 +78,9 @@ accept-policy: $(INSTALLED) ## Scripts of operators and tenants, at full figures
 
 accept-tenants: $(INSTALLED) ## Tenants, limits and fairness, at full figures
 	@$(call accept,tenants)
+
+accept-compliance: $(INSTALLED) ## Audit, consent, erasure, residency and zero retention, at full figures
+	@$(call accept,compliance)
 
 accept-billing: $(INSTALLED) ## Balances, receipts and books, at full figures
 	@$(call accept,billing)
