@@ -170,6 +170,10 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),
+    "hives/{name}/attestation": (
+        of("PUT", name="{hive}", body={"region": "EU"}),
+        of("DELETE", name="{hive}"),
+    ),
     "impersonations": LIST,
     "impersonations/{visit}": (of(visit="{visit}"),),
     "invitations": (
@@ -534,8 +538,22 @@ ADMIN: Final[Mapping[str, Sequence[Target]]] = {
     "/admin/usage/{customer}": (of(customer="{tenant}"),),
 }
 
+GDPR: Final[Mapping[str, Sequence[Target]]] = {
+    "consents": (
+        of("GET"),
+        of("GET", query="subject={subject}"),
+        of("GET", query="history=true&cursor={cursor}", is_blind=True),
+        of("POST", body={"purpose": "{purpose}"}),
+        of("DELETE"),
+        of("DELETE", query="subject={subject}"),
+    ),
+    "consents/{purpose}": (of(purpose="{purpose}"), of(purpose="{purpose}", query="subject={subject}")),
+    "consent-texts": (of("GET"), of("POST", body={"purpose": "purpose", "text": "x"})),
+}
+
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     **{f"/api/v1/{path}": found for path, found in MANAGEMENT.items()},
+    **{f"/gdpr/{path}": found for path, found in GDPR.items()},
     **{
         f"{prefix}/organization/{path}": found
         for prefix in ("/v1", "/openai/v1")
