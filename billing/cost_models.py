@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from gdpr.holding import Held
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 
@@ -40,6 +41,7 @@ class GpuCost(AppendOnly):
         ]
 
     class Privacy:
+        held = Held("operations", "with the colony", of_operator=True)
         none = ("id", "hive_id", "gpu", "version", "valid_from", "currency", "kwh_micros", "tariff", "busy_w", "idle_w",
                 "price_micros", "residual_micros", "months", "bought_on", "hosting_micros", "created_at")  # fmt: skip
         content = ("note",)
@@ -62,6 +64,7 @@ class GpuHour(models.Model):
         indexes = [models.Index(fields=["hour"], name="billing_gpuhour_hour")]
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("hive_id", "gpu", "hour", "minutes", "workers")
 
     def __str__(self) -> str:
@@ -86,6 +89,7 @@ class ListPrice(AppendOnly):
         ordering = ["-id"]
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("id", "provider", "offer", "model", "unit", "micros_per_million", "currency", "source", "seen_on",
                 "created_at")  # fmt: skip
 

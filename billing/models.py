@@ -14,10 +14,14 @@ from billing.enums import (
     TaxCategory,
     TransferKind,
 )
+from gdpr.activities import TAX, UNNAMED
+from gdpr.holding import KEEP_BOOKS, KEEP_UNNAMED, Held, by_email, clear
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 from gdpr.scope import TenantManager
 from tenants.models import ApiKey, Plan, Project, Tenant
+
+FORGET_BOOKS = "billing.forget_books"  # the chore
 
 
 class PriceCard(models.Model):
@@ -36,6 +40,7 @@ class PriceCard(models.Model):
         ]
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("id", "slug", "name", "currency", "plan", "created_at")
 
     def __str__(self) -> str:
@@ -65,6 +70,7 @@ class Price(AppendOnly):
         ]
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("id", "card", "model", "version", "currency", "prices", "is_free", "valid_from", "created_at")
 
     def __str__(self) -> str:
@@ -85,6 +91,7 @@ class PriceTerms(AppendOnly):
         constraints = [models.UniqueConstraint(fields=["card", "version"], name="billing_priceterms_version")]
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("id", "card", "version", "terms", "valid_from", "created_at")
 
     def __str__(self) -> str:
@@ -98,6 +105,7 @@ class PriceWithdrawal(AppendOnly):
     withdrawn_at = models.DateTimeField(default=timezone.now)
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("version_id", "withdrawn_at")
 
     def __str__(self) -> str:
@@ -126,6 +134,7 @@ class TenantDiscount(AppendOnly):
         ]
 
     class Privacy:
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_UNNAMED)
         none = ("discount_bp", "valid_from", "created_at")
         pseudonym = ("id", "tenant")
         content = ("reason",)
@@ -173,6 +182,15 @@ class UsageEvent(AppendOnly):
         ordering = ["-task_id"]
 
     class Privacy:
+        held = Held(
+            "books",
+            "10 calendar years after settled_at",
+            tenant="tenant",
+            subject="subject",
+            on_tenant=KEEP_BOOKS,
+            on_subject=clear("subject", "receipt", "signature", law=TAX),
+            applied_by=FORGET_BOOKS,
+        )
         none = ("month", "price", "attempt", "endpoint", "model", "hive_id", "worker", "region", "outcome", "usage",
                 "amount_micros", "currency", "decision", "admitted_at", "began_at", "first_token_at", "ended_at",
                 "settled_at")  # fmt: skip
@@ -204,6 +222,7 @@ class LedgerTransfer(AppendOnly):
         ordering = ["-id"]
 
     class Privacy:
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_UNNAMED)
         none = ("month", "kind", "amount_micros", "currency", "booked_at")
         pseudonym = ("id", "transaction_id", "tenant", "debit_account", "credit_account")
 
@@ -222,6 +241,9 @@ class AttemptFence(models.Model):
     objects = TenantManager["AttemptFence"]()
 
     class Privacy:
+        held = Held(
+            "billing", "7 days after set_at", tenant="tenant", export=False, applied_by="billing.sweep_fences"
+        )
         none = ("lowest_valid_attempt", "set_at")
         pseudonym = ("task_id", "tenant")
 
@@ -251,6 +273,13 @@ class BillingAccount(models.Model):
     objects = TenantManager["BillingAccount"]()
 
     class Privacy:
+        held = Held(
+            "billing",
+            "with the tenant",
+            tenant="tenant",
+            person=by_email("email"),
+            on_person=clear("email"),
+        )
         none = ("mode", "state", "state_since", "currency", "credit_limit_micros", "country", "vat_checked_at",
                 "vat_is_valid", "invoice_threshold_micros", "created_at")  # fmt: skip
         pseudonym = ("tenant",)
@@ -288,6 +317,7 @@ class Balance(models.Model):
         ]
 
     class Privacy:
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_UNNAMED)
         none = ("currency", "balance_micros", "reserved_micros", "floor_micros")
         pseudonym = ("tenant",)
 
@@ -333,6 +363,7 @@ class Payment(models.Model):
         ]
 
     class Privacy:
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=clear("note", law=UNNAMED))
         none = ("method", "status", "amount_micros", "tax_micros", "tax_country", "refunded_micros", "currency",
                 "created_at", "paid_at")  # fmt: skip
         pseudonym = ("id", "tenant", "reference")
@@ -365,6 +396,7 @@ class Seller(models.Model):
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="billing_seller_one")]
 
     class Privacy:
+        held = Held("operations", "with the colony", of_operator=True)
         none = ("id", "country", "series_prefix", "payment_term_days", "tax_rates", "charges_oss", "exemption",
                 "checks_vat_ids")  # fmt: skip
         personal = ("legal_name", "address", "vat_id", "registration_number", "iban", "bic", "email")
@@ -380,6 +412,7 @@ class NumberSeries(models.Model):
     last_number = models.PositiveIntegerField(default=0)
 
     class Privacy:
+        held = Held("books", "with the colony")
         none = ("name", "last_number")
 
     def __str__(self) -> str:
@@ -450,6 +483,13 @@ class Invoice(models.Model):
         ]
 
     class Privacy:
+        held = Held(
+            "books",
+            "10 calendar years after issued_at",
+            tenant="tenant",
+            on_tenant=KEEP_BOOKS,
+            applied_by=FORGET_BOOKS,
+        )
         none = ("kind", "status", "series", "sequence", "currency", "first_day", "next_day", "is_final", "net_minor",
                 "tax_minor", "gross_minor", "asked_micros", "rating_micros", "rounding_micros", "tax_category",
                 "tax_rate_bp", "tax_country", "tax_note", "covers", "issued_at", "due_at", "credited_minor",
@@ -490,6 +530,7 @@ class InvoiceLine(AppendOnly):
         ]
 
     class Privacy:
+        held = Held("books", "with its invoice", tenant="tenant", on_tenant=KEEP_BOOKS, applied_by=FORGET_BOOKS)
         none = ("position", "kind", "month", "model", "unit", "quantity", "price_micros", "per", "amount_picos",
                 "amount_minor")  # fmt: skip
         pseudonym = ("id", "tenant", "invoice", "project_id")
@@ -538,6 +579,7 @@ class BudgetSlice(models.Model):
         ]
 
     class Privacy:
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=KEEP_UNNAMED)
         none = ("currency", "epoch", "state", "granted_micros", "returned_micros", "settled_micros", "opened_at",
                 "lost_until")  # fmt: skip
         pseudonym = ("id", "tenant")

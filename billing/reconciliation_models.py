@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from billing.enums import DifferenceKind
+from gdpr.holding import KEEP_UNNAMED, Held
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 from gdpr.scope import TenantManager
@@ -29,6 +30,7 @@ class Reconciliation(AppendOnly):
         indexes = [models.Index(fields=["day", "-id"], name="billing_reconciliation_day")]
 
     class Privacy:
+        held = Held("books", "with the colony")
         none = ("id", "day", "began_at", "ended_at", "differences", "figures", "waiting")
 
     def __str__(self) -> str:
@@ -53,6 +55,7 @@ class Difference(AppendOnly):
         ordering = ["id"]
 
     class Privacy:
+        held = Held("books", "with the tenant", tenant="tenant_id", on_tenant=KEEP_UNNAMED)
         none = ("reconciliation", "kind", "expected", "found")
         pseudonym = ("id", "tenant_id", "task_id", "object_ref")
 
@@ -70,6 +73,7 @@ class ReceiptKey(AppendOnly):
     since = models.DateTimeField(default=timezone.now)
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("id", "hive_id", "public_key", "since")
 
     def __str__(self) -> str:

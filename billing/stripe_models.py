@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from billing.enums import EventState, ReversalKind, ReversalState, SendState
 from billing.models import Payment
+from gdpr.activities import UNNAMED
+from gdpr.holding import Held, clear
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
 from tenants.models import Plan, Tenant
@@ -25,6 +27,7 @@ class StripeCustomer(models.Model):
     objects = TenantManager["StripeCustomer"]()
 
     class Privacy:
+        held = Held("billing", "with the tenant", tenant="tenant")
         none = ("created_at",)
         pseudonym = ("tenant", "customer_id", "payment_method_id", "seller")
 
@@ -44,6 +47,7 @@ class ConnectedAccount(models.Model):
     objects = TenantManager["ConnectedAccount"]()
 
     class Privacy:
+        held = Held("billing", "with the tenant", tenant="tenant")
         none = ("fee_basis_points", "may_charge", "created_at")
         pseudonym = ("tenant", "account_id")
 
@@ -58,6 +62,7 @@ class StripePlan(models.Model):
     price_id = models.CharField(max_length=100)
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("plan", "price_id")
 
     def __str__(self) -> str:
@@ -79,6 +84,7 @@ class StripeSubscription(models.Model):
     objects = TenantManager["StripeSubscription"]()
 
     class Privacy:
+        held = Held("billing", "with the tenant", tenant="tenant")
         none = ("plan", "status", "period_ends_at", "ends_at_period", "past_due_since", "created_at")
         pseudonym = ("subscription_id", "tenant")
 
@@ -113,6 +119,7 @@ class StripeEvent(models.Model):
         ]
 
     class Privacy:
+        held = Held("billing", "90 days after received_at", applied_by="billing.fill_stripe_gaps")
         none = ("type", "state", "attempts", "next_at", "lease_until", "error", "created_at", "received_at")
         pseudonym = ("event_id", "object_id", "subject")
 
@@ -128,6 +135,7 @@ class StripeCursor(models.Model):
     read_at = models.DateTimeField(default=timezone.now)
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("name", "read_until", "read_at")
 
     def __str__(self) -> str:
@@ -161,6 +169,7 @@ class StripeRequest(models.Model):
         ]
 
     class Privacy:
+        held = Held("billing", "with the tenant", tenant="tenant", export=False)
         none = (
             "operation",
             "state",
@@ -214,6 +223,7 @@ class Reversal(models.Model):
         ]
 
     class Privacy:
+        held = Held("books", "with the tenant", tenant="tenant", on_tenant=clear("reason", law=UNNAMED))
         none = (
             "kind",
             "state",
@@ -248,6 +258,7 @@ class AutoRecharge(models.Model):
     objects = TenantManager["AutoRecharge"]()
 
     class Privacy:
+        held = Held("billing", "with the tenant", tenant="tenant")
         none = ("is_on", "threshold_micros", "amount_micros", "month_max_micros", "number", "is_charging", "paused_for",
                 "changed_at")  # fmt: skip
         pseudonym = ("tenant",)
@@ -265,6 +276,7 @@ class StripeMeter(models.Model):
     reported_until = models.DateTimeField(default=timezone.now)  # of settlement
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("event_name", "meter_id", "units", "reported_until")
 
     def __str__(self) -> str:

@@ -1,16 +1,22 @@
 from celery import shared_task
 
 from billing import stripe_gateway
-from billing.domain import dunning, fence, invoice_mail, invoices, meters, receipts, stripe_events, vat_ids
+from billing.domain import book_retention, dunning, fence, invoice_mail, invoices, meters, receipts, stripe_events, vat_ids
 from billing.domain.invoice_funds import DUNNING
 from billing.domain.issuing import MAIL
 from billing.domain.stripe_outbox import WORK
 from billing.domain.stripe_work import worker
+from billing.models import FORGET_BOOKS
 
 
 @shared_task(name="billing.sweep_fences")  # type: ignore[untyped-decorator]
 def sweep_fences() -> None:
     fence.sweep_fences()
+
+
+@shared_task(name=FORGET_BOOKS)  # type: ignore[untyped-decorator]
+def forget_books() -> None:
+    book_retention.forget_books()
 
 
 @shared_task(name=WORK)  # type: ignore[untyped-decorator]

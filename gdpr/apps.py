@@ -5,4 +5,4 @@ class GdprConfig(AppConfig):
     name = "gdpr"
 
     def ready(self) -> None:
-        from gdpr import foreign  # noqa: F401 -- registers
+        from gdpr import data_places, foreign  # noqa: F401 -- register

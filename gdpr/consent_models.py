@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from gdpr.holding import KEEP_EVIDENCE, Held, by_actor
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 from gdpr.scope import TenantManager
@@ -36,6 +37,14 @@ class ConsentText(AppendOnly):
         ]
 
     class Privacy:
+        held = Held(
+            "compliance",
+            "with the tenant",
+            tenant="tenant_id",
+            person=by_actor("added_by"),
+            on_tenant=KEEP_EVIDENCE,
+            on_person=KEEP_EVIDENCE,
+        )
         none = ("purpose", "locale", "number", "sha256", "created_at")
         pseudonym = ("id", "tenant_id", "added_by")
         content = ("text",)
@@ -72,6 +81,16 @@ class Consent(AppendOnly):
         indexes = [models.Index(fields=["at"], name="gdpr_consent_at")]
 
     class Privacy:
+        held = Held(
+            "compliance",
+            "with the tenant",
+            tenant="tenant_id",
+            person=by_actor("actor"),
+            subject="subject",
+            on_tenant=KEEP_EVIDENCE,
+            on_person=KEEP_EVIDENCE,
+            on_subject=KEEP_EVIDENCE,
+        )
         none = ("purpose", "number", "is_given", "text_sha256", "locale", "at")
         pseudonym = ("id", "tenant_id", "subject", "actor", "request_id")
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import models
 
+from gdpr.holding import KEEP_EVIDENCE, Held, by_actor, by_ref
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
 
@@ -52,6 +53,14 @@ class AuditEntry(AppendOnly):
         ordering = ["-id"]
 
     class Privacy:
+        held = Held(
+            "audit",
+            "7 calendar years after at",
+            tenant="tenant_id",
+            person=(by_actor("actor"), by_ref("object_ref")),
+            on_tenant=KEEP_EVIDENCE,
+            on_person=KEEP_EVIDENCE,
+        )
         none = ("month", "event", "outcome", "details", "at", "schema_version", "leaf", "seq")
         pseudonym = ("id", "tenant_id", "actor", "object_ref", "request_id")
 
@@ -59,5 +68,6 @@ class AuditEntry(AppendOnly):
         return f"{self.event} by {self.actor}"
 
 
-# Django finds models by this module, and these need those above.
+# Django finds models by this module.
 from gdpr import consent_models as consent_models  # noqa: E402, PLC0414
+from gdpr import sub_processors as sub_processors  # noqa: E402, PLC0414

@@ -6,8 +6,8 @@ A model says it in an inner class, by column name:
         none = ("id", "created_at")
         personal = ("email",)
 
-Tables that only join two models hold identifiers and are pseudonym as a whole. Models of installed packages are listed
-in `gdpr.foreign`.
+`held` in the same class says why, how long and whose: `gdpr.holding`. Tables that only join two models hold identifiers
+and are pseudonym as a whole. Models of installed packages are listed in `gdpr.foreign`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from enum import StrEnum
 
 from django.apps import apps
 from django.db import models
+
+from gdpr.holding import Held
 
 
 class PrivacyClass(StrEnum):
@@ -29,12 +31,27 @@ class PrivacyClass(StrEnum):
 
 Classes = dict[str, PrivacyClass]
 
+HELD = "held"
+
 _foreign: dict[str, Classes] = {}
+_foreign_held: dict[str, Held] = {}
 
 
-def classify(label: str, **groups: Iterable[str]) -> None:
-    """For a model that is not ours: `classify("auth.Group", none=("id", "name"))`."""
-    _foreign[label.lower()] = dict(_flatten(groups.items()))
+def classify(label: str, *, held: Held | None = None, **groups: Iterable[str]) -> None:
+    """For a model that is not ours: `classify("auth.Group", none=("id", "name"), held=Held(…))`."""
+    if groups:
+        _foreign[label.lower()] = dict(_flatten(groups.items()))
+    if held is not None:
+        _foreign_held[label.lower()] = held
+
+
+def held_of(model: type[models.Model]) -> Held | None:
+    """None: nobody said it."""
+    declared = None if model._meta.auto_created else vars(model).get("Privacy")
+    if declared is None:
+        return _foreign_held.get(model._meta.label_lower)
+    held: Held | None = vars(declared).get(HELD)
+    return held
 
 
 def privacy_of(model: type[models.Model]) -> Classes:
@@ -44,9 +61,8 @@ def privacy_of(model: type[models.Model]) -> Classes:
     declared = vars(model).get("Privacy")
     if declared is None:
         return _foreign.get(model._meta.label_lower, {})
-    return dict(
-        _flatten((name, value) for name, value in vars(declared).items() if not name.startswith("__"))
-    )
+    said = ((name, value) for name, value in vars(declared).items() if name != HELD)
+    return dict(_flatten((name, value) for name, value in said if not name.startswith("__")))
 
 
 def columns_of(model: type[models.Model]) -> list[str]:

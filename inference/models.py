@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.timezone import now
 
+from gdpr.holding import Held, by_actor, clear
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
 from inference.enums import Capability, DecisionOutcome, Engine, OnError, VersionStatus
@@ -42,6 +43,7 @@ class Hive(models.Model):
         ]
 
     class Privacy:
+        held = Held("operations", "with the colony", of_operator=True)
         none = ("id", "region", "region_until", "region_signature", "public_key", "software", "devices", "joined_at",
                 "removed_at")  # fmt: skip
         secret = ("credential_mac", "redis_username", "redis_password_sealed")
@@ -67,6 +69,9 @@ class JoinToken(models.Model):
     used_at = models.DateTimeField(null=True)
 
     class Privacy:
+        held = Held(
+            "operations", "1 hours after expires_at", of_operator=True, applied_by="inference.sweep_join_tokens"
+        )
         none = ("id", "region", "created_at", "expires_at", "used_at")
         secret = ("mac",)
         content = ("labels", "model_names")
@@ -95,6 +100,7 @@ class Model(models.Model):
         ]
 
     class Privacy:
+        held = Held("operations", "with the colony", of_operator=True)
         none = ("id", "engine", "capability", "context_tokens", "published", "created_at", "removed_at")
         content = ("name", "source", "options")
 
@@ -117,6 +123,7 @@ class Worker(models.Model):
         ]
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("id", "hive", "model", "slot", "created_at")
 
     def __str__(self) -> str:
@@ -141,6 +148,7 @@ class Policy(models.Model):
         ]
 
     class Privacy:
+        held = Held("policies", "with the tenant", tenant="tenant")
         none = ("on_error", "created_at")
         pseudonym = ("id", "tenant")
 
@@ -183,6 +191,13 @@ class PolicyVersion(models.Model):
         ]
 
     class Privacy:
+        held = Held(
+            "policies",
+            "with the tenant",
+            tenant="tenant",
+            person=by_actor("author"),
+            on_person=clear("author"),
+        )
         none = ("number", "sha256", "origin", "status", "created_at", "activated_at", "vetted_at", "disabled_at",
                 "disabled_reason")  # fmt: skip
         pseudonym = ("id", "tenant", "policy", "author")
@@ -200,6 +215,9 @@ class ColonySnapshot(models.Model):
     workers = models.JSONField()  # the fields of each
 
     class Privacy:
+        held = Held(
+            "operations", "RBEE_DECISION_DAYS days after at", of_operator=True, applied_by="inference.sweep_decisions"
+        )
         none = ("id", "at")
         content = ("workers",)
 
@@ -234,6 +252,13 @@ class Decision(models.Model):
         ordering = ["-task_id"]
 
     class Privacy:
+        held = Held(
+            "inference",
+            "RBEE_DECISION_DAYS days after at",
+            tenant="tenant",
+            subject="task__subject",
+            applied_by="inference.sweep_decisions",
+        )
         none = ("month", "at", "outcome", "code", "operator_sha256", "tenant_sha256", "snapshot_id", "attempts",
                 "worker", "micros")  # fmt: skip
         pseudonym = ("task_id", "tenant", "request_id", "task", "customer")

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from gdpr.activities import EVIDENCE, UNNAMED
+from gdpr.holding import KEEP_EVIDENCE, Column, Held, by_actor, by_email, clear, pseudonymise
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
 from tenants.enums import (
@@ -58,6 +60,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         ]
 
     class Privacy:
+        held = Held("accounts", "with the person", person="id", columns={"last_login": Column(activity="security")})
         none = ("is_active", "is_staff", "is_superuser", "created_at")
         pseudonym = ("id",)
         personal = ("email", "name", "last_login")
@@ -85,6 +88,7 @@ class Plan(models.Model):
     required_consents = ArrayField(models.CharField(max_length=64), default=list)  # purposes
 
     class Privacy:
+        held = Held("operations", "with the colony")
         none = ("id", "slug", "name", "tier", "requests_per_minute", "tokens_per_minute", "tokens_per_day",
                 "concurrent_tasks", "limits", "allowed_models", "gpu_classes", "region", "required_consents")  # fmt: skip
 
@@ -120,6 +124,7 @@ class Tenant(models.Model):
     objects = TenantManager["Tenant"](tenant_field="id")
 
     class Privacy:
+        held = Held("tenancy", "with the tenant", tenant="id", on_tenant=pseudonymise("slug", "name", law=UNNAMED))
         none = ("plan", "status", "region", "industry", "required_consents", "subject_consents", "requests_per_minute",
                 "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "limits", "subject_limits",
                 "allowed_models", "gpu_classes", "suspended_at", "deletes_at", "created_at")  # fmt: skip
@@ -145,6 +150,9 @@ class Project(models.Model):
         constraints = [models.UniqueConstraint(fields=["tenant", "slug"], name="tenants_project_slug")]
 
     class Privacy:
+        held = Held(
+            "tenancy", "with the tenant", tenant="tenant", on_tenant=pseudonymise("slug", "name", law=UNNAMED)
+        )
         none = ("limits", "created_at", "archived_at")
         pseudonym = ("id", "tenant")
         content = ("slug", "name")
@@ -171,6 +179,7 @@ class Member(models.Model):
         ]
 
     class Privacy:
+        held = Held("tenancy", "with the tenant", tenant="tenant", person="user")
         none = ("role", "created_at")
         pseudonym = ("id", "tenant", "user")
 
@@ -207,6 +216,12 @@ class Invitation(models.Model):
         ]
 
     class Privacy:
+        held = Held(
+            "tenancy",
+            "30 days after expires_at",
+            tenant="tenant",
+            person=by_email("email"),
+        )
         none = ("role", "created_at", "expires_at", "mailed_at", "mailing_until", "accepted_at", "revoked_at")
         pseudonym = ("id", "tenant", "invited_by")
         personal = ("email",)
@@ -236,6 +251,14 @@ class Impersonation(models.Model):
         ordering = ["-id"]
 
     class Privacy:
+        held = Held(
+            "security",
+            "7 calendar years after created_at",
+            tenant="tenant",
+            person=by_actor("operator"),
+            on_tenant=clear("reason", law=EVIDENCE),
+            on_person=KEEP_EVIDENCE,
+        )
         none = ("writes", "created_at", "expires_at", "ended_at", "requests")
         pseudonym = ("id", "tenant", "operator")
         secret = ("mac",)
@@ -264,6 +287,7 @@ class IdentityProvider(models.Model):
     objects = TenantManager["IdentityProvider"]()
 
     class Privacy:
+        held = Held("accounts", "with the tenant", tenant="tenant")
         none = ("kind", "default_role", "created_at")
         pseudonym = ("id", "tenant")
         secret = ("secret_sealed",)
@@ -314,6 +338,9 @@ class ApiKey(models.Model):
         ordering = ["-id"]
 
     class Privacy:
+        held = Held(
+            "security", "with the tenant", tenant="tenant", on_tenant=clear("name", "allowed_ips", law=UNNAMED)
+        )
         none = ("scopes", "brought_along", "allowed_models", "limits", "created_at", "last_used_at", "expires_at",
                 "expiry_told_at", "revoked_at", "revoked_for", "rotated_at", "old_until", "old_last_used_at")  # fmt: skip
         pseudonym = ("id", "tenant", "project", "kid", "old_kid")
@@ -348,6 +375,13 @@ class KeptAnswer(models.Model):
         ]
 
     class Privacy:
+        held = Held(
+            "tenancy",
+            "24 hours after created_at",
+            tenant="tenant",
+            export=False,
+            applied_by="tenants.forget_answers",
+        )
         none = ("status", "created_at")
         pseudonym = ("id", "tenant", "request_sha256", "body_sha256")
         secret = ("answer_sealed",)
@@ -386,6 +420,7 @@ class Alert(models.Model):
         ]
 
     class Privacy:
+        held = Held("notices", "90 days after closed_at", tenant="tenant")
         none = ("kind", "count", "first_at", "last_at", "closed_at", "mailed_at", "mailing_until")
         pseudonym = ("id", "tenant", "object_ref")
         content = ("message",)
@@ -419,6 +454,7 @@ class WebhookEndpoint(models.Model):
         ordering = ["-id"]
 
     class Privacy:
+        held = Held("notices", "with the tenant", tenant="tenant")
         none = ("events", "status", "disabled_reason", "failing_since", "max_in_flight", "keeps_responses",
                 "old_secret_until", "created_at")  # fmt: skip
         pseudonym = ("id", "tenant")
@@ -452,6 +488,7 @@ class WebhookEvent(models.Model):
         ]
 
     class Privacy:
+        held = Held("notices", "30 days after created_at", tenant="tenant", applied_by="tenants.sweep_webhooks")
         none = ("type", "version", "created_at", "spread_at")
         pseudonym = ("id", "tenant", "data")
 
@@ -494,6 +531,7 @@ class WebhookDelivery(models.Model):
         ]
 
     class Privacy:
+        held = Held("notices", "with its event", tenant="tenant", applied_by="tenants.sweep_webhooks")
         none = (
             "state",
             "attempt",

@@ -6,7 +6,7 @@ from gdpr import schema
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gdpr", "0002_policy_log")]
+    dependencies = [("gdpr", "0040_sub_processors")]
 
     operations = [
         migrations.CreateModel(

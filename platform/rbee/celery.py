@@ -38,6 +38,8 @@ app.conf.update(
     beat_scheduler="celery.beat:Scheduler",
     beat_schedule={
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
+        "retention": {"task": "gdpr.apply_retention", "schedule": crontab(hour="3", minute="47")},
+        "books that are over": {"task": "billing.forget_books", "schedule": crontab(hour="3", minute="57")},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
         "invoices of the month before": {
             "task": "billing.close_periods",

@@ -12,11 +12,13 @@ from django.utils import timezone
 
 from gdpr.scope import colony_tx
 from tenants.domain.mail_queue import mail_each
+from tenants.domain.sub_processors import CHANGE, OBJECTION
 from tenants.domain.tenancy import OPERATOR_TENANTS
 from tenants.enums import Role
 from tenants.models import Alert, Member
 
 TOLD_FOR = timedelta(days=1)  # an older one was seen, or nobody reads
+OF_PRIVACY = frozenset({CHANGE, OBJECTION})  # the data-protection officer is told of these too
 
 
 def mail_alerts() -> int:
@@ -44,7 +46,8 @@ def _mail(alert: Alert) -> None:
 
 
 def _addresses(alert: Alert) -> list[str]:
-    members = Member.objects.filter(role__in=[Role.OWNER, Role.ADMIN], user__is_active=True)
+    roles = [Role.OWNER, Role.ADMIN, *([Role.DPO] if alert.kind in OF_PRIVACY else [])]
+    members = Member.objects.filter(role__in=roles, user__is_active=True)
     if alert.tenant_id is None:
         members = members.filter(tenant__slug__in=OPERATOR_TENANTS)
     else:

@@ -76,6 +76,11 @@ _EVENTS = (
               {"code": "insufficient_funds"}),
     EventType("billing.differs", "the books of a day do not agree; only the operator is told",
               {"reconciliation": _ID, "day": "2027-01-31", "differences": 3}),
+    EventType("sub_processor.announced", "the operator is to let another firm work on data, from `in_force_at` on; until then"
+              " you can object",
+              {"sub_processor": _ID, "country": "DE", "in_force_at": "2027-01-31T00:00:00Z"}),
+    EventType("sub_processor.ending", "a firm works on data for the operator no more, from `ends_at` on",
+              {"sub_processor": _ID, "country": "DE", "ends_at": "2027-01-31T00:00:00Z"}),
     EventType("alert.opened", "there is something to see to", _ALERT),
     EventType("alert.closed", "an alert was closed", _ALERT),
 )  # fmt: skip
