@@ -15,8 +15,7 @@ say = sh -c 'if [ -t 1 ]; then printf "\033[1m%s\033[0m\n" "$$0"; else echo "$$0
 
 .DEFAULT_GOAL := help
 .PHONY: help up test check test-engines test-faults test-rhai cover-rhai accept-core accept-policy accept-tenants \
-        accept-billing \
-        accept-compliance \
+        accept-billing accept-compliance \
         bench bench-check bench-rhai mini install clean
 
 ##@ Use
@@ -34,7 +33,7 @@ install: $(INSTALLED) ## Put the `rbee` command into ~/.local/bin
 
 ##@ Develop
 
-check: $(INSTALLED) ## Style, types, import contracts, privacy classes, migrations
+check: $(INSTALLED) ## Style, types, import contracts, the data map, migrations
 	@$(say) "style"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
@@ -42,7 +41,7 @@ check: $(INSTALLED) ## Style, types, import contracts, privacy classes, migratio
 	@test ! -e platform/__init__.py || { echo "platform/__init__.py would shadow Python's own platform: remove it"; exit 1; }
 	@$(say) "import contracts"
 	@$(BIN)/lint-imports --no-cache
-	@$(say) "privacy classes"
+	@$(say) "data map"
 	@$(BIN)/python manage.py check_privacy
 	@$(say) "migrations"
 	@$(BIN)/python manage.py makemigrations --check --dry-run
@@ -84,6 +83,9 @@ accept-compliance: $(INSTALLED) ## Audit, consent, erasure, residency and zero r
 
 accept-billing: $(INSTALLED) ## Balances, receipts and books, at full figures
 	@$(call accept,billing)
+
+accept-compliance: $(INSTALLED) ## Data protection and its proofs, at full figures
+	@$(call accept,compliance)
 
 ##@ Measure
 

@@ -59,7 +59,9 @@ class Consent(AppendOnly):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant_id = models.UUIDField()
-    subject = models.CharField(max_length=32, blank=True)  # pseudonym of an end user; empty: the tenant's account
+    subject = models.CharField(
+        max_length=32, blank=True
+    )  # pseudonym of an end user; empty: the tenant's account
     purpose = models.CharField(max_length=64)
     number = models.PositiveIntegerField()
     is_given = models.BooleanField()

@@ -60,7 +60,9 @@ class User(AbstractBaseUser, PermissionsMixin):
         ]
 
     class Privacy:
-        held = Held("accounts", "with the person", person="id", columns={"last_login": Column(activity="security")})
+        held = Held(
+            "accounts", "with the person", person="id", columns={"last_login": Column(activity="security")}
+        )
         none = ("is_active", "is_staff", "is_superuser", "created_at")
         pseudonym = ("id",)
         personal = ("email", "name", "last_login")
@@ -124,7 +126,9 @@ class Tenant(models.Model):
     objects = TenantManager["Tenant"](tenant_field="id")
 
     class Privacy:
-        held = Held("tenancy", "with the tenant", tenant="id", on_tenant=pseudonymise("slug", "name", law=UNNAMED))
+        held = Held(
+            "tenancy", "with the tenant", tenant="id", on_tenant=pseudonymise("slug", "name", law=UNNAMED)
+        )
         none = ("plan", "status", "region", "industry", "required_consents", "subject_consents", "requests_per_minute",
                 "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "limits", "subject_limits",
                 "allowed_models", "gpu_classes", "suspended_at", "deletes_at", "created_at")  # fmt: skip
@@ -339,7 +343,10 @@ class ApiKey(models.Model):
 
     class Privacy:
         held = Held(
-            "security", "with the tenant", tenant="tenant", on_tenant=clear("name", "allowed_ips", law=UNNAMED)
+            "security",
+            "with the tenant",
+            tenant="tenant",
+            on_tenant=clear("name", "allowed_ips", law=UNNAMED),
         )
         none = ("scopes", "brought_along", "allowed_models", "limits", "created_at", "last_used_at", "expires_at",
                 "expiry_told_at", "revoked_at", "revoked_for", "rotated_at", "old_until", "old_last_used_at")  # fmt: skip
@@ -488,7 +495,9 @@ class WebhookEvent(models.Model):
         ]
 
     class Privacy:
-        held = Held("notices", "30 days after created_at", tenant="tenant", applied_by="tenants.sweep_webhooks")
+        held = Held(
+            "notices", "30 days after created_at", tenant="tenant", applied_by="tenants.sweep_webhooks"
+        )
         none = ("type", "version", "created_at", "spread_at")
         pseudonym = ("id", "tenant", "data")
 

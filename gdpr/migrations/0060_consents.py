@@ -14,7 +14,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("tenant_id", models.UUIDField(null=True)),
                 ("purpose", models.CharField(max_length=64)),
@@ -41,7 +43,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("tenant_id", models.UUIDField()),
                 ("subject", models.CharField(blank=True, max_length=32)),

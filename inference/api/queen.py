@@ -187,7 +187,15 @@ class Queen:
                 async with client.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(CHANNEL)
                     await channel.get_message(timeout=LISTEN_TIMEOUT_S)  # what says that it is so
-                    for everything in ("keys", "consents", "prices", "models", "hives", "policies", "billing"):
+                    for everything in (
+                        "keys",
+                        "consents",
+                        "prices",
+                        "models",
+                        "hives",
+                        "policies",
+                        "billing",
+                    ):
                         self._take_notice(everything)
                     while True:
                         message = await channel.get_message(timeout=LISTEN_TIMEOUT_S)

@@ -33,7 +33,9 @@ def attest_hive(hive: Hive, *, region: str, until: datetime | None = None, actor
     region = checked("region", rules.region, region)
     until = until or now() + ATTESTED_FOR
     if not region:
-        raise InvalidInput("region: name one, such as EU; to take it back, withdraw the attestation", param="region")
+        raise InvalidInput(
+            "region: name one, such as EU; to take it back, withdraw the attestation", param="region"
+        )
     if not now() < until <= now() + LONGEST:
         raise InvalidInput(
             f"until: at most {LONGEST.days} days from now: somebody has to look again", param="until"

@@ -38,8 +38,8 @@ from inference.domain.errors import (
     checked,
 )
 from inference.domain.placements import place_models
-from inference.domain.worker import HiveInfo
 from inference.domain.tokens import make_token, open_password, seal_password, token_mac
+from inference.domain.worker import HiveInfo
 from inference.models import Hive, JoinToken, Model
 from tenants.domain.invalidation import announce_after_commit
 

@@ -39,7 +39,9 @@ class JoinTokenOut(serializers.Serializer[Any]):
 
 
 class NewAttestation(serializers.Serializer[Any]):
-    region = serializers.CharField(max_length=64, help_text="Where the machine stands, such as EU or EU/Netherlands")
+    region = serializers.CharField(
+        max_length=64, help_text="Where the machine stands, such as EU or EU/Netherlands"
+    )
     until = serializers.DateTimeField(
         required=False, help_text="When somebody has to look again; left out: in a year"
     )
@@ -118,7 +120,9 @@ class HiveOut(serializers.Serializer[Any]):
     object = serializers.CharField(default="hive")
     name = serializers.CharField()
     region = serializers.CharField(help_text="What the operator said last")
-    region_attested = serializers.BooleanField(help_text="Whether it counts for tenants that are bound to a region")
+    region_attested = serializers.BooleanField(
+        help_text="Whether it counts for tenants that are bound to a region"
+    )
     region_until = serializers.DateTimeField(allow_null=True)
     labels = serializers.DictField()
     state = serializers.ChoiceField(HiveState.choices)

@@ -57,12 +57,16 @@ class WhoseConsent(serializers.Serializer[Any]):
 
 class ConsentQuery(PageQuery):
     subject = Subject()
-    history = serializers.BooleanField(default=False, help_text="Every answer, in place of the last to each purpose")
+    history = serializers.BooleanField(
+        default=False, help_text="Every answer, in place of the last to each purpose"
+    )
 
 
 class Agreement(WhoseConsent):
     text_sha256 = serializers.RegexField(
-        r"^[0-9a-f]{64}\Z", required=False, help_text="The version that was shown; left out: the newest for the purpose"
+        r"^[0-9a-f]{64}\Z",
+        required=False,
+        help_text="The version that was shown; left out: the newest for the purpose",
     )
     locale = Locale(required=False, help_text="In which the text was shown, such as de-AT")
 
@@ -114,7 +118,7 @@ class ConsentView(ManagementView):
 
     def read_any(self, request: Request, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """From the body or the query: many clients send no body with DELETE."""
-        return self.read(serializer, {**request.query_params.dict(), **request.data})
+        return self.read(serializer, {**request.query_params.dict(), **dict(request.data)})
 
     def give(self, purpose: str, body: dict[str, Any]) -> Response:
         given = give_consent(
@@ -188,9 +192,7 @@ class OneConsent(ConsentView):
         """Tasks that need it are refused within five seconds, wherever they come in."""
         subject = self.whom(self.read_any(request, WhoseConsent))
         try:
-            withdrawn = withdraw_consent(
-                self.tenant_id, subject=subject, purpose=purpose, actor=self.actor
-            )
+            withdrawn = withdraw_consent(self.tenant_id, subject=subject, purpose=purpose, actor=self.actor)
         except NoConsent:
             raise NotFound(NOBODY) from None
         return Response(_shown(withdrawn))
@@ -205,9 +207,7 @@ class ConsentTexts(ConsentView):
         """Every version, newest first: the tenant's own, and the operator's."""
         return list_response([_text(row) for row in texts_for(self.tenant_id)])
 
-    @extend_schema(
-        operation_id="add_consent_text", request=NewConsentText, responses={201: ConsentTextOut}
-    )
+    @extend_schema(operation_id="add_consent_text", request=NewConsentText, responses={201: ConsentTextOut})
     def post(self, request: Request) -> Response:
         """A further version. The operator's is for all tenants, a tenant's for its end users."""
         body = self.read_body(NewConsentText)

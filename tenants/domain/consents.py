@@ -64,14 +64,25 @@ def add_consent_text(
 
 
 def give_consent(
-    tenant_id: UUID, *, subject: str = ACCOUNT, purpose: str, text_sha256: str = "", locale: str = "", actor: Actor
+    tenant_id: UUID,
+    *,
+    subject: str = ACCOUNT,
+    purpose: str,
+    text_sha256: str = "",
+    locale: str = "",
+    actor: Actor,
 ) -> Consent:
     """To the text that is named, else to the newest one for the purpose. What is in force already, and to the same text, is
     not written again. Raises ConsentRefused."""
     text = _find_text(tenant_id, purpose, text_sha256, locale)
     with tenant_tx(tenant_id):
         last = _last(tenant_id, subject, purpose)
-        if last is not None and last.is_given and last.text_sha256 == text.sha256 and last.locale == text.locale:
+        if (
+            last is not None
+            and last.is_given
+            and last.text_sha256 == text.sha256
+            and last.locale == text.locale
+        ):
             return last
         return _write(tenant_id, last, subject, purpose, True, text.sha256, text.locale, actor)
 
@@ -158,7 +169,9 @@ def _find_text(tenant_id: UUID, purpose: str, sha256: str, locale: str) -> Conse
     ]
     if not fitting:
         if sha256 or locale:
-            raise ConsentRefused("text_sha256" if sha256 else "locale", "There is no such text for this purpose.")
+            raise ConsentRefused(
+                "text_sha256" if sha256 else "locale", "There is no such text for this purpose."
+            )
         raise ConsentRefused(
             "purpose",
             f"There is no text for {purpose} that somebody could agree to; add one: rbee gdpr consent text add.",

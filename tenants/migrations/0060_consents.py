@@ -35,7 +35,12 @@ class Migration(migrations.Migration):
             name="scopes",
             field=django.contrib.postgres.fields.ArrayField(
                 base_field=models.CharField(
-                    choices=[("inference", "Inference"), ("manage", "Manage"), ("read", "Read"), ("gdpr", "Gdpr")],
+                    choices=[
+                        ("inference", "Inference"),
+                        ("manage", "Manage"),
+                        ("read", "Read"),
+                        ("gdpr", "Gdpr"),
+                    ],
                     max_length=20,
                 ),
                 size=None,

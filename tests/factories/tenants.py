@@ -58,7 +58,9 @@ def unique(kind: str) -> str:
     return f"{kind}-{uuid4().hex[:12]}"
 
 
-def agree(tenant: Tenant, purpose: str = "data_processing", subject: str = "", text: str = "You may.") -> None:
+def agree(
+    tenant: Tenant, purpose: str = "data_processing", subject: str = "", text: str = "You may."
+) -> None:
     """To a text of the tenant's own. `subject`: pseudonym of an end user."""
     add_consent_text(tenant_id=tenant.id, purpose=purpose, locale="en", text=text, actor=TESTER)
     give_consent(tenant.id, subject=subject, purpose=purpose, actor=TESTER)

@@ -8,7 +8,9 @@ import typer
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, confirm
 from rbee_cli.commands import gdpr_consent
 
-app = typer.Typer(help="Data protection: what is held, why, how long, and papers for it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Data protection: what is held, why, how long, and papers for it.", no_args_is_help=True
+)
 subprocessor = typer.Typer(help="Firms that work on data for the operator.", no_args_is_help=True)
 app.add_typer(subprocessor, name="subprocessor")
 app.add_typer(gdpr_consent.app, name="consent")
@@ -187,9 +189,7 @@ def retention(
 
 
 @subprocessor.command("list", epilog="Example:  rbee gdpr subprocessor list")
-def list_sub_processors(
-    as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None
-) -> None:
+def list_sub_processors(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: ApiKey = None) -> None:
     """List them, and what tenants have against one."""
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output

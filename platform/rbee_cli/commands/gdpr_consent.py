@@ -111,9 +111,11 @@ def list_consents(
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
-    asked = {"subject": subject} if subject else {}
+    asked: dict[str, str | int] = {"subject": subject} if subject else {}
+    if history:
+        asked["history"] = "true"
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.rows("/gdpr/consents", history=str(history).lower(), **asked)
+        rows = queen.rows("/gdpr/consents", **asked)
     Output(as_json=as_json).table(rows, COLUMNS, empty="nobody was asked yet: `rbee gdpr consent give`")
 
 

@@ -81,7 +81,8 @@ def update(
     name: Annotated[str, typer.Option(help="The name in full.")] = "",
     region: Annotated[str, typer.Option(help="Only hives of this region serve it.")] = "",
     unset: Annotated[
-        list[str] | None, typer.Option(help="What goes back to the plan's: allowed_models, gpu_classes or required_consents.")
+        list[str] | None,
+        typer.Option(help="What goes back to the plan's: allowed_models, gpu_classes or required_consents."),
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="A model that it may use; * stands for anything.")

@@ -161,7 +161,9 @@ def database(url: str) -> Place:
             tables = connection.execute(TABLES).fetchall()
             for table, is_readable in tables:
                 assert is_readable, f"{table} cannot be looked into"
-                query = sql.SQL("COPY (SELECT * FROM {}) TO STDOUT (FORMAT binary)").format(sql.Identifier(table))
+                query = sql.SQL("COPY (SELECT * FROM {}) TO STDOUT (FORMAT binary)").format(
+                    sql.Identifier(table)
+                )
                 with connection.cursor().copy(query) as copy:
                     yield f"table {table}", b"".join(bytes(block) for block in copy)
 
@@ -176,7 +178,12 @@ def redis_memory(url: str) -> Place:
             for key in client.scan_iter(count=1000):
                 yield "the name of a key", key
                 yield f"key {key!r}", repr_of(_value(client, key))
-            for command in (("SLOWLOG", "GET", "-1"), ("ACL", "LOG"), ("CLIENT", "LIST"), ("INFO", "everything")):
+            for command in (
+                ("SLOWLOG", "GET", "-1"),
+                ("ACL", "LOG"),
+                ("CLIENT", "LIST"),
+                ("INFO", "everything"),
+            ):
                 yield " ".join(command), repr_of(client.execute_command(*command))
 
     return pieces

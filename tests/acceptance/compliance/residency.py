@@ -39,7 +39,18 @@ from tests.inference.domain.lane import MODEL, make_task
 from tests.inference.domain.scripts import TENANT, Scripts
 
 EPOCH_S = 1_800_000_000.0
-PLACES = ["EU", "EU/Netherlands", "DE", "NL/Amsterdam", "US", "US/Ohio", "EUROPA", "GB/London", "eu-west-2", ""]
+PLACES = [
+    "EU",
+    "EU/Netherlands",
+    "DE",
+    "NL/Amsterdam",
+    "US",
+    "US/Ohio",
+    "EUROPA",
+    "GB/London",
+    "eu-west-2",
+    "",
+]
 IN_THE_UNION = {"EU", "EU/Netherlands", "DE", "NL/Amsterdam"}  # by hand
 WISHES = [
     'workers.filter(|w| w.region != "EU").first()',
@@ -50,7 +61,11 @@ WISHES = [
     'workers[0].region = "EU"; workers[0]',
     "hives.online()[0]",
 ]
-WANTED = [*CHOOSING, *WISHES, *(body for name, body in BREAKING_ROUTES.items() if "loop" not in name and "large" not in name)]
+WANTED = [
+    *CHOOSING,
+    *WISHES,
+    *(body for name, body in BREAKING_ROUTES.items() if "loop" not in name and "large" not in name),
+]
 
 
 class Clock:
@@ -198,7 +213,9 @@ class Case:
         went = next(each for each in self.machines if delivery.queue.startswith(each.hive.prefix))
         self.delivered.append(went)
         if not went.is_in_the_union(self.clock.now_s):
-            self.wrong = f"{went.hive.name} got the task: {went.place or 'nowhere'} until {went.until_s - EPOCH_S}"
+            self.wrong = (
+                f"{went.hive.name} got the task: {went.place or 'nowhere'} until {went.until_s - EPOCH_S}"
+            )
 
 
 class Post:

@@ -45,7 +45,12 @@ class Customer:
         assert answer.status_code == 200, answer.text
 
     def ask(self, **fields: object) -> str:
-        body = {"model": "rbee-mini", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}], **fields}
+        body = {
+            "model": "rbee-mini",
+            "max_tokens": 1,
+            "messages": [{"role": "user", "content": "x"}],
+            **fields,
+        }
         headers = {"authorization": f"Bearer {self.key}"}
         answer = httpx.post(f"{self.system.url}/v1/chat/completions", json=body, headers=headers, timeout=60)
         return "served" if answer.status_code == 200 else answer.json()["error"]["code"]
@@ -60,7 +65,9 @@ class Customer:
 
 @pytest.fixture(scope="module")
 def texts(business: System) -> None:
-    business.run("gdpr", "consent", "text", "add", "data_processing", "--text", "You may process what we send.")
+    business.run(
+        "gdpr", "consent", "text", "add", "data_processing", "--text", "You may process what we send."
+    )
 
 
 @pytest.mark.timeout(900)
@@ -81,7 +88,10 @@ def test_withdrawing_is_one_call_like_giving_and_holds_at_once(business: System,
     assert given["given"]
     assert customer.gdpr("list")[0]["text_sha256"] == given["text_sha256"]
     assert not customer.gdpr("withdraw", "data_processing")["given"]
-    events = [row["event"] for row in business.run_json("audit", "list", "--tenant", "clinic", "--event", "consent.*")]
+    events = [
+        row["event"]
+        for row in business.run_json("audit", "list", "--tenant", "clinic", "--event", "consent.*")
+    ]
     assert events[:2] == ["consent.withdrawn", "consent.given"]
 
 
@@ -112,7 +122,9 @@ def test_withdrawing_holds_while_redis_is_silent(business: System, texts: None) 
 def test_scripts_see_the_consent_as_it_is(business: System, texts: None) -> None:
     customer = Customer(business, "practice")
     operator = httpx.Client(
-        base_url=f"{business.url}/api/v1/", headers={"authorization": f"Bearer {business.operator_key}"}, timeout=60
+        base_url=f"{business.url}/api/v1/",
+        headers={"authorization": f"Bearer {business.operator_key}"},
+        timeout=60,
     )
     with operator:
         assert operator.patch("tenants/practice", json={"industry": "healthcare"}).status_code == 200

@@ -109,7 +109,9 @@ def forge(system: System) -> None:
     """Somebody who writes to the database says that the hive is in the EU for years, and all queens read it again."""
     settings = system.children("uvicorn")[0].environ()
     with psycopg.connect(settings["RBEE_DATABASE_URL"]) as connection:
-        connection.execute("UPDATE inference_hive SET region = 'EU', region_until = now() + interval '9 years'")
+        connection.execute(
+            "UPDATE inference_hive SET region = 'EU', region_until = now() + interval '9 years'"
+        )
     redis.Redis.from_url(settings["RBEE_REDIS_URL"]).publish("rbee:invalidate", "hives")
 
 

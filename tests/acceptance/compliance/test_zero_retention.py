@@ -41,7 +41,9 @@ REQUESTS = scaled(1000, least=36)
 AT_ONCE = 8
 GONE_AFTER_S = 20.0  # bodies and token streams live for ten seconds at most when nobody takes them
 PROGRAMS = ("lib",)  # copies of PostgreSQL and Redis
-SCRIPT = 'fn should_admit(task, customer) { if task.max_tokens == 77 { reject("Not this one") } else { admit() } }'
+SCRIPT = (
+    'fn should_admit(task, customer) { if task.max_tokens == 77 { reject("Not this one") } else { admit() } }'
+)
 TALKATIVE = bug_in(
     "inference.api.text",
     "import logging\n"
@@ -98,7 +100,19 @@ def colony() -> Iterator[Colony]:
         system.run("tenant", "create", "acme", "--plan", "enterprise")
         key = system.run_json("key", "create", "--tenant", "acme", "--name", "canaries")["key"]
         for name, options in (("echo", []), ("slow", ["--option", "delay_ms=60", "--option", "tokens=400"])):
-            system.run("model", "add", "echo:", "--name", name, "--engine", "echo", "--hive", "local", "--free", *options)
+            system.run(
+                "model",
+                "add",
+                "echo:",
+                "--name",
+                name,
+                "--engine",
+                "echo",
+                "--hive",
+                "local",
+                "--free",
+                *options,
+            )
         system.scheduler_file.parent.mkdir(parents=True, exist_ok=True)
         system.scheduler_file.write_text(SCRIPT)
         yield Colony(system, key)
@@ -151,7 +165,10 @@ def test_answers_under_an_idempotency_key_are_sealed(colony: Colony) -> None:
 def test_the_scanner_finds_what_is_planted_on_the_disk_in_tables_and_in_redis(colony: Colony) -> None:
     client, number = redis.Redis.from_url(colony.redis_url), iter(range(1000))
     places = {
-        "disk": (colony.disk(), lambda data: plant_file(colony.system.data_dir / "logs" / "planted.log", data)),
+        "disk": (
+            colony.disk(),
+            lambda data: plant_file(colony.system.data_dir / "logs" / "planted.log", data),
+        ),
         "redis": (
             redis_memory(colony.redis_url),
             lambda data: client.set(f"planted:{next(number)}", data, ex=60),
@@ -224,14 +241,23 @@ class Request:
         return self._canaries.make(f"{where} of {self.number}, {self.kind}")
 
     def _body(self) -> dict[str, object]:
-        function = {"name": self.new("function")[:64], "arguments": json.dumps({"path": self.new("tool argument")})}
+        function = {
+            "name": self.new("function")[:64],
+            "arguments": json.dumps({"path": self.new("tool argument")}),
+        }
         file = {"filename": f"{self.new('file name')}.pdf", "file_data": self.new("file")}
         messages = [
             {"role": "system", "content": self.new("system prompt"), "name": self.new("name")},
             {"role": "user", "content": [{"type": "text", "text": self.new("part")}]},
-            {"role": "assistant", "tool_calls": [{"id": self.new("call"), "type": "function", "function": function}]},
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": self.new("call"), "type": "function", "function": function}],
+            },
             {"role": "tool", "content": self.new("tool result"), "tool_call_id": self.new("call id")},
-            {"role": "user", "content": f"Say {self.new('prompt and output')} and {self.new('prompt and output')}"},
+            {
+                "role": "user",
+                "content": f"Say {self.new('prompt and output')} and {self.new('prompt and output')}",
+            },
         ]
         if self.kind != "by a real model":
             messages[1]["content"].append({"type": "file", "file": file})  # type: ignore[attr-defined]

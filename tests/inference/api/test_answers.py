@@ -266,9 +266,7 @@ def test_id_that_the_client_gives_is_found_in_the_log_beside_ours(
 ) -> None:
     caplog.set_level("INFO", "inference")
     mine = "0d9c2b58-0f5e-4d6a-9d0c-5f3f7a1c2e44"
-    answer = home.call().get(
-        "/v1/models", headers={"x-client-request-id": mine, "x-request-id": "not-ours"}
-    )
+    answer = home.call().get("/v1/models", headers={"x-client-request-id": mine, "x-request-id": "not-ours"})
     for bad in ("a" * 200, "\x1b[31m", "é", "what Mrs Bueller asked"):
         home.call().get("/v1/models", headers={"x-client-request-id": bad.encode()})
 

@@ -117,7 +117,10 @@ def test_a_known_end_user_costs_no_round_trip(business: Colony, monkeypatch: pyt
 
 def test_owner_and_data_protection_officer_answer_and_nobody_else(business: Colony) -> None:
     customer = Customer(business)
-    may = {role: status_of(business, customer.tenant, role) for role in ("owner", "dpo", "admin", "developer", "viewer")}
+    may = {
+        role: status_of(business, customer.tenant, role)
+        for role in ("owner", "dpo", "admin", "developer", "viewer")
+    }
     assert may == {"owner": 200, "dpo": 200, "admin": 403, "developer": 403, "viewer": 403}
     project = make_project(customer.tenant)
     for scope, status in {"gdpr": 200, "manage": 403, "read": 403, "inference": 403}.items():

@@ -34,7 +34,11 @@ def test_hive_is_where_its_token_said_for_a_year(hive: Hive) -> None:
     assert hive.region_until is not None
     assert timedelta(days=364) < hive.region_until - now() < timedelta(days=366)
     info = info_of(hive)
-    assert (info.region, info.current_region, info.region_until_s) == ("EU", "EU", hive.region_until.timestamp())
+    assert (info.region, info.current_region, info.region_until_s) == (
+        "EU",
+        "EU",
+        hive.region_until.timestamp(),
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -31,7 +32,9 @@ WHO = Actor.key("3kTMd9qZ01ab")
 
 def add_texts(tenant: Tenant) -> None:
     for purpose in PURPOSES:
-        add_consent_text(tenant_id=tenant.id, purpose=purpose, locale="en", text=f"Yes to {purpose}", actor=TESTER)
+        add_consent_text(
+            tenant_id=tenant.id, purpose=purpose, locale="en", text=f"Yes to {purpose}", actor=TESTER
+        )
 
 
 def in_force(tenant: Tenant, subject: str = "") -> set[str]:
@@ -41,7 +44,11 @@ def in_force(tenant: Tenant, subject: str = "") -> set[str]:
 
 @pytest.mark.django_db
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from(["", "a" * 32]), st.sampled_from(PURPOSES)), max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.sampled_from(["", "a" * 32]), st.sampled_from(PURPOSES)), max_size=12
+    )
+)
 def test_the_last_answer_holds_for_each_purpose_and_person(steps: list[tuple[bool, str, str]]) -> None:
     tenant = make_tenant()
     add_texts(tenant)
@@ -75,7 +82,12 @@ def test_an_answer_has_its_proof() -> None:
 
     given_to = give_consent(tenant.id, subject="b" * 32, purpose="health_data", actor=WHO)
 
-    assert (given_to.text_sha256, given_to.locale, given_to.actor, given_to.number) == (text.sha256, "de", str(WHO), 1)
+    assert (given_to.text_sha256, given_to.locale, given_to.actor, given_to.number) == (
+        text.sha256,
+        "de",
+        str(WHO),
+        1,
+    )
     with tenant_tx(tenant.id):
         entry = AuditEntry.objects.get(event="consent.given")
     assert (entry.object_ref, entry.details["text_sha256"]) == (f"subject:{'b' * 32}", text.sha256)
@@ -88,8 +100,12 @@ def test_a_new_text_is_a_version_and_consent_names_the_one_that_was_shown() -> N
         add_consent_text(tenant_id=tenant.id, purpose="health_data", locale="en", text=text, actor=TESTER)
         for text in ("One.", "One.", "Two.")
     )
-    operators = add_consent_text(tenant_id=None, purpose="health_data", locale="en", text="Ours.", actor=TESTER)
-    add_consent_text(tenant_id=make_tenant().id, purpose="marketing", locale="en", text="Theirs.", actor=TESTER)
+    operators = add_consent_text(
+        tenant_id=None, purpose="health_data", locale="en", text="Ours.", actor=TESTER
+    )
+    add_consent_text(
+        tenant_id=make_tenant().id, purpose="marketing", locale="en", text="Theirs.", actor=TESTER
+    )
 
     assert (first.number, again.id, second.number) == (1, first.id, 2)
     assert give_consent(tenant.id, purpose="health_data", actor=WHO).text_sha256 == second.sha256
@@ -137,7 +153,7 @@ def test_who_answers_at_once_answers_one_after_the_other(committed_db: None) -> 
     with tenant_tx(tenant.id):
         answers = list(Consent.objects.order_by("number").values_list("number", "is_given"))
     assert [number for number, _ in answers] == list(range(1, len(answers) + 1))
-    assert all(before != after for (_, before), (_, after) in zip(answers, answers[1:], strict=False))
+    assert all(before != after for (_, before), (_, after) in itertools.pairwise(answers))
 
 
 @pytest.mark.parametrize("change", ["UPDATE gdpr_consent SET is_given = true", "DELETE FROM gdpr_consent",

@@ -87,6 +87,7 @@ LIST = (
     of("GET", query="cursor={cursor}&limit=1000", is_blind=True),
 )
 OWN = (of(),)
+PUBLIC_LIST = "every tenant may know who works for the operator"
 
 OWN_AND_OTHERS = (of("GET"), of("GET", query="tenant={tenant}"))
 PRICE_CARD = (of(slug="{price_card}"),)
@@ -549,6 +550,16 @@ GDPR: Final[Mapping[str, Sequence[Target]]] = {
     ),
     "consents/{purpose}": (of(purpose="{purpose}"), of(purpose="{purpose}", query="subject={subject}")),
     "consent-texts": (of("GET"), of("POST", body={"purpose": "purpose", "text": "x"})),
+    "documents/{kind}": (of(kind="security"), of(kind="dpia")),
+    "plan": (of("GET"), of("GET", query="whose=subject")),
+    "record": (of("GET"), of("GET", query="format=csv"), of("GET", query="format=markdown")),
+    "retention": OWN,
+    "schema": (of("GET"), of("GET", query="whose=person")),
+    "subprocessors": (of("GET"), of("GET", query="cursor={cursor}&limit=1000", is_blind=True), of("POST")),
+    "subprocessors/{sub_processor}": (of(sub_processor="{sub_processor}", why=PUBLIC_LIST),),
+    "subprocessors/{sub_processor}/objection": (
+        of(sub_processor="{sub_processor}", body={"reason": "x"}, why=PUBLIC_LIST),
+    ),
 }
 
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {

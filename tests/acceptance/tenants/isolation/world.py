@@ -49,6 +49,7 @@ from gdpr.models import AuditEntry
 from gdpr.pseudonyms import subject_pseudonym
 from gdpr.scope import colony_tx, tenant_tx
 from gdpr.secrets import seal
+from gdpr.sub_processors import SubProcessor, SubProcessorObjection
 from inference.models import Decision, Policy, PolicyVersion
 from inference.rest.organization.base import (
     ENTRY,
@@ -158,12 +159,19 @@ def make_world(*, people: bool = True) -> World:
         alert = Alert.objects.create(
             tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke", count=number(53)
         )
+        firm = SubProcessor.objects.create(
+            name="a firm", purpose="x", country="DE", data="x", in_force_at=timezone.now() + timedelta(days=30)
+        )
+        SubProcessorObjection.objects.create(
+            tenant_id=tenant.id, sub_processor=firm, reason=f"{mark} objects"
+        )
         KeptAnswer.objects.create(
             tenant=tenant, request_sha256=secrets.token_bytes(32), body_sha256=secrets.token_bytes(32),
             answer_sealed=seal(f'"{mark}"', "kept-answer"), status=201,
         )  # fmt: skip
         _consents(world)
     world.names |= {
+        "sub_processor": str(firm.id),
         "tenant": tenant.slug, "tenant_id": str(tenant.id), "project": project.slug, "project_id": str(project.id),
         "alert": str(alert.id), "purpose": mark, "subject": f"{mark} end user", **_organization(world),
     }  # fmt: skip
@@ -570,6 +578,7 @@ def drop(world: World) -> None:
         Policy.objects.all().delete()
         IdentityProvider.objects.all().delete()
         Alert.objects.all().delete()
+        SubProcessorObjection.objects.all().delete()
         KeptAnswer.objects.all().delete()
         Invitation.objects.all().delete()
         Member.objects.all().delete()
