@@ -78,9 +78,6 @@ accept-policy: $(INSTALLED) ## Scripts of operators and tenants, at full figures
 accept-tenants: $(INSTALLED) ## Tenants, limits and fairness, at full figures
 	@$(call accept,tenants)
 
-accept-compliance: $(INSTALLED) ## Audit, consent, erasure, residency and zero retention, at full figures
-	@$(call accept,compliance)
-
 accept-billing: $(INSTALLED) ## Balances, receipts and books, at full figures
 	@$(call accept,billing)
 

@@ -279,7 +279,7 @@ def _opened(scope: Scope, sealed: bytes) -> bytes | None:
 
 def _kept(scope: Scope, reply: Sequence[bytes]) -> Answer:
     _, task, request_id, content_type, *sealed = reply
-    body = _opened(scope, sealed[0]) if sealed else None
+    body = _opened(scope, sealed[0]) if sealed and sealed[0] else None
     return Answer(200, ((b"content-type", content_type),), body, task.decode(), request_id.decode())
 
 

@@ -111,11 +111,8 @@ def list_consents(
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
-    asked: dict[str, str | int] = {"subject": subject} if subject else {}
-    if history:
-        asked["history"] = "true"
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        rows = queen.rows("/gdpr/consents", **asked)
+        rows = queen.rows("/gdpr/consents", subject=subject, history=str(history).lower())
     Output(as_json=as_json).table(rows, COLUMNS, empty="nobody was asked yet: `rbee gdpr consent give`")
 
 
