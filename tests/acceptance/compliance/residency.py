@@ -68,6 +68,9 @@ WANTED = [
 ]
 
 
+HARMLESS = ["()", "workers", "workers.least_loaded()"]
+
+
 class Clock:
     """In place of the module `time`, where a worker is asked for its region."""
 
@@ -93,15 +96,14 @@ class Machine:
 
 
 def machine(number: int, chance: random.Random) -> Machine:
-    place = chance.choice(PLACES)
-    until_s = EPOCH_S + chance.choice([-3600, -1, 0, 0.5, 1.5, 2.5, 3600, 86_400])
+    place = chance.choice(PLACES if chance.random() < 0.5 else sorted(IN_THE_UNION))
+    until_s = EPOCH_S + chance.choice([-3600, 0, 0.3, 0.5, 1.0, 1.5, 2.5, 3600, 86_400, 86_400])
     hive = Hive(id=uuid7(), name=f"h{number}", public_key=_some_key(chance), labels={}, region="")
     if place:
         attestations.sign_region(hive, place, datetime.fromtimestamp(until_s, UTC))
     made = Machine(hive, place, until_s)
-    forge = chance.choice([None, None, *FORGERIES])
-    if forge is not None:
-        forge(made, chance)
+    if chance.random() < 0.3:
+        chance.choice(FORGERIES)(made, chance)
     made.view = HiveView(info_of(hive))
     made.view.hear(_boasting(number, hive, chance))
     return made
@@ -165,8 +167,10 @@ class Case:
         self.clock = clock
         clock.now_s = EPOCH_S
         clock.after_script = self.pass_time
-        self.machines = [machine(each, self.chance) for each in range(self.chance.randint(1, 5))]
-        self.scripts = compiled(self.chance.choice(WANTED), self.chance.choice(WANTED))
+        self.machines = [machine(each, self.chance) for each in range(self.chance.randint(1, 6))]
+        self.scripts = compiled(
+            *(self.chance.choice(HARMLESS if self.chance.random() < 0.6 else WANTED) for _ in "ot")
+        )
         self.is_anybody_there = any(each.is_in_the_union(clock.now_s) for each in self.machines)
         self.delivered: list[Machine] = []
         self.wrong = ""

@@ -63,10 +63,10 @@ def test_the_check_finds_code_that_does_not_look_again(
     if missing == "after the script":
         monkeypatch.setattr(choice.Choice, "_checked", lambda self, worker, attempt: worker)
 
-    cases = asyncio.run(decided(clock, 1000))
+    cases = asyncio.run(decided(clock, 300))
 
     found = sum(1 for case in cases if case.wrong)
-    note(f"residency: planted bug, no look {missing}", f"found in {found} of 1000")
+    note(f"residency: planted bug, no look {missing}", f"found in {found} of 300")
     assert found
 
 
