@@ -66,7 +66,7 @@ class Sealed(System):
             **super().environment(),
             "TMPDIR": str(temporary),
             "RBEE_LOG_LEVEL": "debug",
-            "RBEE_TASK_TIMEOUT_S": "3",
+            "RBEE_TASK_TIMEOUT_S": "6",
         }
 
 
@@ -211,7 +211,7 @@ EXPECTED = {
     "repeated": "200",
     "rejected": "403 policy_rejected",
     "no JSON": "400 invalid_json",
-    "wrong type": "400 invalid_value",
+    "wrong type": "400 invalid_type",
     "no such model": "404 model_not_found",
     "no such page": "404 unknown_url",
     "wrong key": "401 invalid_api_key",
