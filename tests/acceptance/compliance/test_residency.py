@@ -92,7 +92,13 @@ def test_residency_from_the_operators_word_to_the_next_request(business: System)
         business.run("hive", "attest", "local", "--region", "NL/Amsterdam")
         until(lambda: ask() == "served")
         ends = datetime.now(UTC) + timedelta(seconds=4)
-        business.run("hive", "attest", "local", "--region", "EU", "--until", ends.isoformat())
+        said = httpx.put(
+            f"{business.url}/api/v1/hives/local/attestation",
+            json={"region": "EU", "until": ends.isoformat()},
+            headers={"authorization": f"Bearer {business.operator_key}"},
+            timeout=60,
+        )
+        assert said.status_code == 200, said.text
         until(lambda: ask() != "served")
         assert datetime.now(UTC) >= ends
         assert ask() == "no_eligible_region"
