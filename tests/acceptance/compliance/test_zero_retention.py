@@ -115,7 +115,9 @@ def colony() -> Iterator[Colony]:
             )
         system.scheduler_file.parent.mkdir(parents=True, exist_ok=True)
         system.scheduler_file.write_text(SCRIPT)
-        yield Colony(system, key)
+        found = Colony(system, key)
+        wait_for_script(found)
+        yield found
 
 
 @pytest.mark.timeout(1800)
@@ -128,7 +130,7 @@ def test_prompts_and_outputs_are_nowhere_but_in_the_live_stream(colony: Colony, 
     assert seen == EXPECTED, "each way was gone"
 
     with open_streams(colony, canaries, 4):
-        live = scan(canaries, [redis_memory(colony.redis_url)])
+        live = scan_until_found(canaries, redis_memory(colony.redis_url))
         kill(colony, "uvicorn")
         time.sleep(0.5)
     assert live, "what streams is in Redis while it does, and the scanner sees it there"
@@ -357,6 +359,21 @@ def wait_until_served(colony: Colony, timeout_s: float = 60) -> None:
                 return
         time.sleep(0.2)
     raise AssertionError(colony.system.output[-3000:])
+
+
+def wait_for_script(colony: Colony) -> None:
+    deadline = time.monotonic() + 30
+    while Request(KINDS.index("rejected"), Canaries()).send(colony) != EXPECTED["rejected"]:
+        assert time.monotonic() < deadline, "the script is not in force"
+        time.sleep(0.2)
+
+
+def scan_until_found(canaries: Canaries, place: Place) -> list[Hit]:
+    """What streams is there for a moment only."""
+    deadline = time.monotonic() + 5
+    while not (hits := scan(canaries, [place])) and time.monotonic() < deadline:
+        pass
+    return hits
 
 
 def wait_until_none(canaries: Canaries, place: Place) -> float:
