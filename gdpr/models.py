@@ -70,4 +70,5 @@ class AuditEntry(AppendOnly):
 
 
 # Django finds models by this module.
+from gdpr import consent_models as consent_models  # noqa: E402, PLC0414
 from gdpr import sub_processors as sub_processors  # noqa: E402, PLC0414

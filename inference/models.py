@@ -20,6 +20,9 @@ class Hive(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7)
     name = models.CharField(max_length=63)
     region = models.CharField(max_length=64, blank=True)
+    # What the operator vouches for: `inference.domain.attestations`. Without a good signature the region counts for nothing.
+    region_until = models.DateTimeField(null=True)
+    region_signature = models.BinaryField(default=bytes)
     labels = models.JSONField(default=dict)
     public_key = models.CharField(max_length=64)  # Ed25519 in base64; receipts are checked against it
     credential_mac = models.CharField(max_length=64, unique=True)
@@ -41,7 +44,8 @@ class Hive(models.Model):
 
     class Privacy:
         held = Held("operations", "with the colony", of_operator=True)
-        none = ("id", "region", "public_key", "software", "devices", "joined_at", "removed_at")
+        none = ("id", "region", "region_until", "region_signature", "public_key", "software", "devices", "joined_at",
+                "removed_at")  # fmt: skip
         secret = ("credential_mac", "redis_username", "redis_password_sealed")
         content = ("name", "labels")
 

@@ -6,7 +6,7 @@ from billing.api import stripe_webhook
 from inference.rest import agents
 from inference.rest.admin_usage import CustomerUsage, UsageExport
 from inference.rest.costs import CompareLists, CostReport, GpuCosts, ListPrices, Utilisation
-from inference.rest.hives import Hives, JoinTokens, OneHive
+from inference.rest.hives import HiveAttestation, Hives, JoinTokens, OneHive
 from inference.rest.limits import Limits, OneTarget
 from inference.rest.models import Models, OneModel
 from inference.rest.policies import (
@@ -47,6 +47,7 @@ management: list[URLPattern | URLResolver] = [
     path("hives", Hives.as_view()),
     path("hives/join-tokens", JoinTokens.as_view()),
     path("hives/<str:name>", OneHive.as_view()),
+    path("hives/<str:name>/attestation", HiveAttestation.as_view()),
     path("policies", Policies.as_view()),
     path("policies/dry-run", DryRunSource.as_view()),
     path("policies/log", PolicyLog.as_view()),

@@ -87,11 +87,12 @@ class Plan(models.Model):
     allowed_models = ArrayField(models.CharField(max_length=128), default=list)  # globs; empty: all
     gpu_classes = ArrayField(models.CharField(max_length=50), default=list)  # gpu_type; empty: all
     region = models.CharField(max_length=50, blank=True)  # where a tenant names none itself
+    required_consents = ArrayField(models.CharField(max_length=64), default=list)  # purposes
 
     class Privacy:
         held = Held("operations", "with the colony")
         none = ("id", "slug", "name", "tier", "requests_per_minute", "tokens_per_minute", "tokens_per_day",
-                "concurrent_tasks", "limits", "allowed_models", "gpu_classes", "region")  # fmt: skip
+                "concurrent_tasks", "limits", "allowed_models", "gpu_classes", "region", "required_consents")  # fmt: skip
 
     def __str__(self) -> str:
         return self.slug
@@ -107,7 +108,9 @@ class Tenant(models.Model):
     status = models.CharField(max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
     region = models.CharField(max_length=50, blank=True)  # tasks run in this region only; empty: in any
     industry = models.CharField(max_length=100, blank=True)
-    gdpr_consent_at = models.DateTimeField(null=True)  # when it agreed to the processing of personal data
+    # Purposes without consent to which nothing runs: of the tenant (null: the plan's), and of each of its end users.
+    required_consents = ArrayField(models.CharField(max_length=64), null=True)
+    subject_consents = ArrayField(models.CharField(max_length=64), default=list)
     requests_per_minute = models.PositiveIntegerField(null=True)
     tokens_per_minute = models.PositiveIntegerField(null=True)
     tokens_per_day = models.PositiveBigIntegerField(null=True)
@@ -126,7 +129,7 @@ class Tenant(models.Model):
         held = Held(
             "tenancy", "with the tenant", tenant="id", on_tenant=pseudonymise("slug", "name", law=UNNAMED)
         )
-        none = ("plan", "status", "region", "industry", "gdpr_consent_at", "requests_per_minute",
+        none = ("plan", "status", "region", "industry", "required_consents", "subject_consents", "requests_per_minute",
                 "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "limits", "subject_limits",
                 "allowed_models", "gpu_classes", "suspended_at", "deletes_at", "created_at")  # fmt: skip
         pseudonym = ("id",)

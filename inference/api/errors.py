@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from inference.domain.refusals import Refused
@@ -67,6 +69,35 @@ def account_suspended() -> Refused:
         status=402,
         type="insufficient_quota",
         code="account_suspended",
+        headers={"x-should-retry": "false"},
+    )
+
+
+def consent_required(purposes: Collection[str]) -> Refused:
+    """Of the account."""
+    return _consent_required(
+        f"The account of this key has not agreed to {', '.join(purposes)}. Its owner or data-protection officer does so by "
+        f"POST /gdpr/consents/{min(purposes)}."
+    )
+
+
+def subject_consent_required(purposes: Collection[str], *, is_named: bool) -> Refused:
+    if not is_named:
+        return _consent_required(
+            "End users of this account have to agree before anything of theirs is processed: name the end user by "
+            "`safety_identifier` or `user`."
+        )
+    return _consent_required(
+        f"The end user of this request has not agreed to {', '.join(purposes)}: POST /gdpr/consents/{min(purposes)}."
+    )
+
+
+def _consent_required(message: str) -> Refused:
+    return Refused(
+        message,
+        status=403,
+        type="permission_error",
+        code="consent_required",
         headers={"x-should-retry": "false"},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -21,7 +22,7 @@ Header = tuple[bytes, bytes]
 
 MAX_BODY_BYTES: Final = 32 << 20
 UPLOAD_TIMEOUT_S: Final = 60.0
-MAX_CLIENT_ID_LENGTH: Final = 128
+CLIENT_ID: Final = re.compile(r"(req_)?[0-9a-fA-F-]{16,64}")
 
 JSON: Final = (b"content-type", b"application/json")
 SSE: Final = (
@@ -75,9 +76,10 @@ class Exchange:
 
     @property
     def client_request_id(self) -> str:
-        """What the client calls this request: `X-Client-Request-Id`, if it is short and printable."""
+        """What the client calls this request: `X-Client-Request-Id`, if a program made it. Anything else may be what somebody
+        wrote, which no log keeps."""
         text = self.headers.get(b"x-client-request-id", b"").decode("ascii", "replace")
-        return text if text.isprintable() and text.isascii() and len(text) <= MAX_CLIENT_ID_LENGTH else ""
+        return text if CLIENT_ID.fullmatch(text) else ""
 
     def header(self, name: bytes) -> str:
         value = self.headers.get(name)

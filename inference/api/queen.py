@@ -18,6 +18,7 @@ from billing.domain.price_book import PriceBook
 from billing.domain.quantities import Wanted, quantities_used, tokens_used_since
 from billing.domain.settlement import Settlement
 from billing.domain.slices import Grant, grant
+from gdpr.domain.consent_book import ConsentBook
 from gdpr.pool import Pool, make_pool
 from gdpr.threads import in_thread
 from inference.api.authentication import Authentication
@@ -30,7 +31,7 @@ from inference.domain.colony import Colony, HiveInfo
 from inference.domain.decision_log import DecisionLog
 from inference.domain.dispatch import Dispatcher
 from inference.domain.envelope import Envelope
-from inference.domain.hives import joined_hives, restore_hive_acls
+from inference.domain.hives import info_of, joined_hives, restore_hive_acls
 from inference.domain.idempotency import Idempotency
 from inference.domain.limit_notices import LimitNotices
 from inference.domain.limits import Limit
@@ -115,6 +116,7 @@ class Queen:
         )
         self.callers = CallerCache(self.pool)
         self.authentication = Authentication(self.callers, LocalRule(env), network_set(env.trusted_proxies))
+        self.consents = ConsentBook(self.pool)
         self.revocations = Revocations(self.dispatcher, self._good_kids)
         self.policies = Policies(env.scheduler_file)
         self.decisions = DecisionLog(self.pool, self.colony)
@@ -150,6 +152,7 @@ class Queen:
         self._guard.spawn("notices", self._listen)
         self._guard.spawn("revocations", self.revocations.watch)
         self._guard.spawn("use of keys", self._write_key_use)
+        self._guard.spawn("consents", self.consents.watch)
         self._guard.spawn("policies", self.policies.watch)
         self._guard.spawn("decisions", self.decisions.watch)
         self._guard.spawn("refusals", self.refusals.watch)
@@ -184,7 +187,15 @@ class Queen:
                 async with client.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(CHANNEL)
                     await channel.get_message(timeout=LISTEN_TIMEOUT_S)  # what says that it is so
-                    for everything in ("keys", "prices", "models", "hives", "policies", "billing"):
+                    for everything in (
+                        "keys",
+                        "consents",
+                        "prices",
+                        "models",
+                        "hives",
+                        "policies",
+                        "billing",
+                    ):
                         self._take_notice(everything)
                     while True:
                         message = await channel.get_message(timeout=LISTEN_TIMEOUT_S)
@@ -198,6 +209,7 @@ class Queen:
 
     def _take_notice(self, message: str) -> None:
         self.callers.handle(message)
+        self.consents.handle(message)
         self.revocations.handle(message)
         if message == "prices":
             self.prices.invalidate()
@@ -254,10 +266,8 @@ class Queen:
 
 
 async def load_hives() -> Mapping[str, HiveInfo]:
-    hives = await in_thread(joined_hives)()
-    return {
-        hive.id.hex: HiveInfo(
-            id=hive.id.hex, name=hive.name, prefix=hive.prefix, region=hive.region, labels=hive.labels
-        )
-        for hive in hives
-    }
+    return {hive.id: hive for hive in await in_thread(_hive_infos)()}
+
+
+def _hive_infos() -> list[HiveInfo]:
+    return [info_of(hive) for hive in joined_hives()]

@@ -12,6 +12,7 @@ from billing.domain.price_book import PricesDown
 from billing.domain.prices import NoPrice
 from billing.domain.pricing import PriceVersion, most_micros
 from billing.domain.units import COMPLETION, ENGINE, PROMPT
+from gdpr.domain.consent_book import ConsentsDown
 from gdpr.ids import uuid7
 from hive_agent.protocol import Endpoint
 from inference.api import errors, once
@@ -58,6 +59,8 @@ async def answer(
 ) -> None:
     """Raises Refused and TaskFailed while no byte of the answer has left."""
     caller = await queen.authentication.caller_of(exchange)
+    if caller.missing_consents:
+        raise errors.consent_required(caller.missing_consents)
     request: TextRequest = reader.read(body := await exchange.read_body())
 
     async def run_task(run: Run | None) -> None:
@@ -105,6 +108,8 @@ async def _run_task(
         run.task = task_id
     now_ms = time.time_ns() // 1_000_000
     subject = subject_pseudonym(caller.tenant_id, request.subject)
+    if caller.subject_consents:
+        await _require_consents(queen, caller, subject)
     session = session_pseudonym(caller.tenant_id, request.session) or subject
 
     def make_envelope(attempt: int, worker: WorkerView) -> Envelope:
@@ -274,6 +279,16 @@ async def _price(queen: Queen, model: OfferedModel, caller: Caller) -> PriceVers
         except NoPrice:
             raise errors.unavailable(f"The model '{model.name}' has no price yet.", "no_price") from None
     return price
+
+
+async def _require_consents(queen: Queen, caller: Caller, subject: str) -> None:
+    """Of the end user. Raises Refused."""
+    try:
+        missing = await queen.consents.missing(caller.tenant_id, subject, caller.subject_consents)
+    except ConsentsDown:
+        raise errors.unavailable("Consents cannot be read at the moment; try again.") from None
+    if missing:
+        raise errors.subject_consent_required(missing, is_named=bool(subject))
 
 
 async def _funding(queen: Queen, caller: Caller) -> Funding:

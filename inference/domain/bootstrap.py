@@ -76,7 +76,9 @@ def make_operator_key(project: Project, data_dir: Path) -> str | None:
             tenant_id=project.tenant_id, revoked_at=None, scopes__contains=[KeyScope.MANAGE]
         ).exists():
             return None
-        _, secret = issue_api_key(project, name="operator", scopes=[KeyScope.MANAGE], actor=ACTOR)
+        _, secret = issue_api_key(
+            project, name="operator", scopes=[KeyScope.MANAGE, KeyScope.GDPR], actor=ACTOR
+        )
         _write_private(unfinished, secret)
     unfinished.rename(path)
     return secret

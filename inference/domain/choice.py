@@ -11,8 +11,9 @@ import rhai_py
 
 from hive_agent.protocol import Endpoint, WorkerStatus
 from inference.domain.colony import CAPABILITIES, Colony, HiveView, WorkerView
+from inference.domain.eligibility import in_region, may_serve, owner_of
 from inference.domain.policy_source import Policies
-from inference.domain.refusals import NoWorkers
+from inference.domain.refusals import NoEligibleRegion, NoWorkers
 from inference.domain.routing import Decision, route
 from inference.domain.trace import Attempt, Trace
 from inference.enums import LeftBecause
@@ -67,9 +68,7 @@ class Choice:
         attempt = Attempt([worker.fields for worker in offered], self._gone(offered, tried_hives))
         self._trace.begin(attempt)
         if not offered:
-            raise NoWorkers(
-                self._model, is_loading=self._colony.is_loading(self._model), is_busy=bool(self._busy())
-            )
+            raise self._nobody()
         try:
             worker, self.decision = self._route(offered, attempt)
             self._trace.operator_sha256 = self.decision.operator
@@ -78,6 +77,13 @@ class Choice:
             if self._would_wait(offered):
                 raise NoWorkers(self._model, is_busy=True) from None
             raise
+        return self._checked(worker, attempt)
+
+    def _checked(self, worker: WorkerView, attempt: Attempt) -> WorkerView:
+        """What a script was offered may have changed while it ran."""
+        if not may_serve(worker, self._caller):
+            attempt.chosen = ""
+            raise self._nobody()
         return worker
 
     def _route(
@@ -105,6 +111,15 @@ class Choice:
             for hive, worker in everybody
             if (reason := reason_against(hive, worker, self._caller, self._endpoint, tried_hives))
         ]
+
+    def _nobody(self) -> NoWorkers:
+        """Why there is none at the moment. What is elsewhere is no reason to wait."""
+        everybody = self._colony.of_model(self._model)
+        region = self._caller.region
+        if region and not any(in_region(worker.region, region) for _, worker in everybody):
+            return NoEligibleRegion(self._model, region)
+        is_loading = any(may_serve(worker, self._caller) for worker in self._colony.loading(self._model))
+        return NoWorkers(self._model, is_loading=is_loading, is_busy=bool(self._busy()))
 
     def _busy(self) -> list[WorkerView]:
         return [worker for worker in self._colony.busy(self._model) if may_serve(worker, self._caller)]
@@ -137,7 +152,7 @@ def reason_against(
 ) -> LeftBecause | None:
     """Why host code does not offer a worker that has the model. None for what `Choice` offers: the same questions, in an
     order of their own."""
-    if _owner(worker) not in {"", caller.tenant_slug}:
+    if owner_of(worker) not in {"", caller.tenant_slug}:
         return LeftBecause.DEDICATED_TO
     if not in_region(worker.region, caller.region):
         return LeftBecause.REGION
@@ -156,15 +171,6 @@ def reason_against(
     return LeftBecause.FULL if worker.in_flight >= worker.capacity else None
 
 
-def may_serve(worker: WorkerView, caller: Caller) -> bool:
-    """What no script can widen: the customer's region and GPU classes, and workers that are somebody else's."""
-    return (
-        in_region(worker.region, caller.region)
-        and _owner(worker) in {"", caller.tenant_slug}
-        and (not caller.gpu_classes or worker.fields["gpu_type"] in caller.gpu_classes)
-    )
-
-
 def may_ask_for(caller: Caller, model_name: str) -> bool:
     """What the tenant may, and of that what the key may."""
     return may_use(caller.allowed_models, model_name) and may_use(caller.key_models, model_name)
@@ -174,13 +180,3 @@ def may_ask_for(caller: Caller, model_name: str) -> bool:
 def may_use(allowed_models: tuple[str, ...], model_name: str) -> bool:
     """`allowed_models`: globs; none allow all."""
     return not allowed_models or any(fnmatchcase(model_name, glob) for glob in allowed_models)
-
-
-def in_region(place: str, region: str) -> bool:
-    """`EU/Netherlands` is in `EU`; every place is in the empty region."""
-    return not region or place == region or place.startswith(f"{region}/")
-
-
-def _owner(worker: WorkerView) -> str:
-    """The tenant that the operator dedicated its hive to, by the label `dedicated_to`."""
-    return str(worker.fields["dedicated_to"])

@@ -153,12 +153,13 @@ class Colony:
             self._extra_look = asyncio.create_task(self._refresh(), name="colony look")
         await asyncio.shield(self._extra_look)
 
-    def is_loading(self, model: str) -> bool:
-        """Somewhere it will be ready without anybody's doing."""
-        return any(
-            worker.status == WorkerStatus.LOADING and not hive.is_silent
+    def loading(self, model: str) -> list[WorkerView]:
+        """Who will be ready for it without anybody's doing."""
+        return [
+            worker
             for hive, worker in self._by_model.get(model, ())
-        )
+            if worker.status == WorkerStatus.LOADING and not hive.is_silent
+        ]
 
     def has_room(self, model: str) -> bool:
         """Somebody serves it and could take a task at once."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from gdpr.scope import colony_tx, tenant_tx
-from inference.domain.choice import in_region
+from inference.domain.eligibility import in_region
 from inference.domain.places import unpack
 from inference.enums import DecisionOutcome, LeftBecause
 from inference.models import ColonySnapshot, Decision
@@ -103,6 +103,8 @@ def _recorded(decision: Decision, snapshot: Sequence[Fields]) -> Recorded:
         offered = []
     else:
         offered = [fields for fields in snapshot if _would_serve(fields, decision.task)]
+    region = str(decision.task.get("customer_region", ""))
+    offered = [fields for fields in offered if in_region(str(fields["region"]), region)]
     return Recorded(
         task_id=decision.task_id,
         tenant_id=decision.tenant_id,

@@ -34,6 +34,7 @@ from hive_agent.protocol import (
 )
 from inference.domain import failures
 from inference.domain.colony import Colony, WorkerView
+from inference.domain.eligibility import may_serve
 from inference.domain.envelope import seal
 from inference.domain.failover import Failover, Fence, SettleLost
 from inference.domain.failures import TaskFailed
@@ -74,6 +75,11 @@ class Money(Protocol):
 
     def slice_of(self, tenant_id: str, currency: str, /) -> str: ...
     def top_up(self, tenant_id: str, currency: str, need_micros: int, /) -> Awaitable[None]: ...
+
+
+class NoLongerEligible(Exception):
+    """The worker may not serve this customer any more: since it was chosen, the attestation of its hive has ended, or the
+    operator has said something else of it."""
 
 
 class Dispatcher:
@@ -140,7 +146,11 @@ class Dispatcher:
         moves = refusals = 0
         while moves < MAX_ATTEMPTS and refusals < MAX_REFUSALS:
             worker = await self._next_worker(stream, choose, tried)
-            await self._deliver(stream, worker, moves + refusals + 1)
+            try:
+                await self._deliver(stream, worker, moves + refusals + 1)
+            except NoLongerEligible:
+                moves += 1
+                continue
             if await self._is_answered(stream):
                 return
             self._detach(stream)
@@ -230,7 +240,7 @@ class Dispatcher:
                 await self._reserve(stream, is_given=True)
             else:
                 await self._reserver.dispatch(task.id, self._delivery(stream))
-        except TaskFailed:
+        except (TaskFailed, NoLongerEligible):
             self._detach(stream)  # nobody got it
             raise
         except RedisDown:
@@ -239,6 +249,8 @@ class Dispatcher:
 
     def _delivery(self, stream: TaskStream) -> Delivery:
         task, worker = stream.task, stream.worker
+        if not may_serve(worker, task.caller):
+            raise NoLongerEligible
         left_ms = task.deadline_ms - time.time_ns() // 1_000_000
         if left_ms <= 0:
             raise failures.timed_out()

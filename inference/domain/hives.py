@@ -28,6 +28,7 @@ from gdpr.scope import colony_tx
 from hive_agent import protocol
 from inference import rules
 from inference.domain import hive_access, notices
+from inference.domain.attestations import ATTESTED_FOR, attested_region, forget_signature, sign_region
 from inference.domain.errors import (
     InvalidInput,
     JoinRefused,
@@ -38,6 +39,7 @@ from inference.domain.errors import (
 )
 from inference.domain.placements import place_models
 from inference.domain.tokens import make_token, open_password, seal_password, token_mac
+from inference.domain.worker import HiveInfo
 from inference.models import Hive, JoinToken, Model
 from tenants.domain.invalidation import announce_after_commit
 
@@ -56,8 +58,8 @@ def create_join_token(
     model_names: Sequence[str] = (),
     actor: Actor,
 ) -> tuple[JoinToken, str]:
-    """The row and the token, which is shown once. The hive that redeems it gets `region` and `labels`, which scripts
-    see, and runs `model_names` from the start. Raises InvalidInput."""
+    """The row and the token, which is shown once. The hive that redeems it is attested to be in `region` for a year, gets
+    `labels`, which scripts see, and runs `model_names` from the start. Raises InvalidInput."""
     fields = {
         "region": checked("region", rules.region, region),
         "labels": checked("labels", rules.labels, dict(labels or {})),
@@ -153,6 +155,18 @@ def joined_hives() -> list[Hive]:
     return list(Hive.objects.filter(removed_at=None).order_by("name"))
 
 
+def info_of(hive: Hive) -> HiveInfo:
+    """What queens go by."""
+    return HiveInfo(
+        id=hive.id.hex,
+        name=hive.name,
+        prefix=hive.prefix,
+        region=attested_region(hive),
+        region_until_s=hive.region_until.timestamp() if hive.region_until else 0.0,
+        labels=hive.labels,
+    )
+
+
 def hive_named(name: str) -> Hive:
     """Raises NotFound."""
     if not rules.HIVE_NAME.fullmatch(name):
@@ -186,7 +200,11 @@ def _commit_join(hive: Hive, token: str) -> list[str]:
             before = Hive.objects.select_for_update().filter(name=hive.name, removed_at=None).first()
             if before is not None and before.id != hive.id:
                 raise _joined_elsewhere(hive.name)
-            hive.region = row.region or (before.region if before else "")
+            if row.region:
+                sign_region(hive, row.region, now() + ATTESTED_FOR)
+            else:  # another key may be another machine: the region is remembered, and nobody vouches for it
+                hive.region = before.region if before else ""
+                forget_signature(hive)
             hive.labels = row.labels or (before.labels if before else {})
             hive.save(force_insert=before is None, force_update=before is not None)
             keep_key(hive.id, hive.public_key)
@@ -198,6 +216,7 @@ def _commit_join(hive: Hive, token: str) -> list[str]:
                 details={
                     "name": hive.name,
                     "region": hive.region,
+                    "attested": bool(row.region),
                     "labels": hive.labels,
                     "token": str(row.id),
                 },

@@ -4,7 +4,8 @@
       ▲         │
       └─────────┘ refused, failed, or its queen is gone and the lease ran out
 
-The record is in Redis, where all queen processes find it. Who waits in the process that runs the task is told by a
+The record is in Redis, where all queen processes find it. The answer lies there sealed by a key that is made of the colony's
+secret and of the Idempotency-Key itself, of which only a hash is kept: who asks again opens it, and who reads Redis does not. Who waits in the process that runs the task is told by a
 future; another process looks at the record, one look for all that wait there.
 
 What a refusal leaves is nothing: as no task began, or none that is paid, a retry may run.
@@ -14,12 +15,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import logging
+import os
 import secrets
 import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gdpr.secrets import derive
 from inference.domain.failures import redis_unreachable
 from inference.domain.refusals import Refused
 from inference.transport import scripts
@@ -35,6 +42,8 @@ ALL_BYTES: Final = 512 << 20
 FIRST_LOOK_S: Final = 0.02  # at a record of another process, doubled up to
 LAST_LOOK_S: Final = 0.25
 RETRY_AFTER_S: Final = 1
+SECRET_LABEL: Final = "idempotency"  # noqa: S105 -- a label
+NONCE_BYTES: Final = 12
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +64,7 @@ class Scope(NamedTuple):
     tenant_id: str
     key: str  # hash
     fingerprint: str
+    secret: bytes  # what seals the answer
 
     @property
     def record(self) -> str:
@@ -67,8 +77,9 @@ class Scope(NamedTuple):
 
 def scope_of(tenant_id: str, project_id: str, endpoint: str, header: str, body: bytes) -> Scope:
     named = f"{tenant_id}\0{project_id}\0{endpoint}\0{header}"
-    asked = hashlib.sha256(endpoint.encode() + b"\0" + body)
-    return Scope(tenant_id, hashlib.sha256(named.encode()).hexdigest(), asked.hexdigest())
+    secret = hmac.digest(derive(SECRET_LABEL), named.encode(), "sha256")
+    asked = hmac.digest(secret, endpoint.encode() + b"\0" + body, "sha256")
+    return Scope(tenant_id, hashlib.sha256(named.encode()).hexdigest(), asked.hex(), secret)
 
 
 class KeyReused(Refused):
@@ -176,7 +187,7 @@ class Idempotency:
                 content_type,
                 KEEP_MS,
                 ANSWER_MS if is_kept else 0,
-                body if is_kept and body is not None else b"",
+                _sealed(run.scope, body) if is_kept and body is not None else b"",
                 TENANT_BYTES,
                 ALL_BYTES,
             ],
@@ -204,7 +215,7 @@ class Idempotency:
             self._close(run, None)
             raise KeyReused
         if reply[0] == b"done":
-            self._close(run, _kept(reply))
+            self._close(run, _kept(run.scope, reply))
         else:
             watcher = asyncio.create_task(self._watch(run), name="watch an idempotency key")
             self._watchers.add(watcher)
@@ -229,7 +240,7 @@ class Idempotency:
                 pause_s = min(2 * pause_s, LAST_LOOK_S)
                 reply = await self._look(run.scope)
                 if reply[0] == b"done":
-                    answer = _kept(reply)
+                    answer = _kept(run.scope, reply)
                 if reply[0] != b"running":
                     return
         except Exception as error:  # noqa: BLE001 -- who waits looks for themselves, and is told
@@ -253,11 +264,23 @@ class Idempotency:
                     )
 
 
-def _kept(reply: Sequence[bytes]) -> Answer:
-    _, task, request_id, content_type, *body = reply
-    return Answer(
-        200, ((b"content-type", content_type),), body[0] if body else None, task.decode(), request_id.decode()
-    )
+def _sealed(scope: Scope, body: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(scope.secret).encrypt(nonce, body, scope.answer.encode())
+
+
+def _opened(scope: Scope, sealed: bytes) -> bytes | None:
+    """None: the colony's secret is another one since, and so nobody has the answer."""
+    try:
+        return AESGCM(scope.secret).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], scope.answer.encode())
+    except (InvalidTag, ValueError):
+        return None
+
+
+def _kept(scope: Scope, reply: Sequence[bytes]) -> Answer:
+    _, task, request_id, content_type, *sealed = reply
+    body = _opened(scope, sealed[0]) if sealed and sealed[0] else None
+    return Answer(200, ((b"content-type", content_type),), body, task.decode(), request_id.decode())
 
 
 async def _within(over: asyncio.Future[Answer | None], until: float) -> Answer | None:

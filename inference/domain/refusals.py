@@ -3,6 +3,7 @@
 Refused
 ├── Rejected        a script's reject(), with the status of its code
 ├── NoWorkers       503  nobody may serve this task: no_workers, or model_loading
+│   └── NoEligibleRegion    nobody is where the customer's tasks must stay
 └── PolicyFailed    500  a script broke; it fails closed
 """
 
@@ -71,6 +72,13 @@ class NoWorkers(Refused):
         )
         self.is_loading = is_loading
         self.is_busy = is_busy
+
+
+class NoEligibleRegion(NoWorkers):
+    def __init__(self, model: str, region: str) -> None:
+        super().__init__(model)
+        self.code = "no_eligible_region"
+        self.message = f"No worker in the region {region} is available for the model '{model}'."
 
 
 class PolicyFailed(Refused):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,13 +32,19 @@ REPLACEABLE_FIELDS = ("gpu_type", "gpus", "backend", "total_vram_mb")
 
 
 class HiveInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the operator says of a hive; never the hive itself."""
+    """What the operator says of a hive; never the hive itself. `region` is attested, until `region_until_s`."""
 
     id: str  # hex
     name: str
     prefix: str  # of its keys in Redis
     region: str = ""
+    region_until_s: float = math.inf  # Unix time
     labels: Mapping[str, Scalar] = {}
+
+    @property
+    def current_region(self) -> str:
+        """Empty: nobody vouches for one at this moment."""
+        return self.region if time.time() < self.region_until_s else ""
 
 
 class WorkerView:
@@ -66,7 +74,7 @@ class WorkerView:
 
     @property
     def region(self) -> str:
-        return self.hive.region
+        return self.hive.current_region
 
     @property
     def tier(self) -> str:
@@ -122,7 +130,7 @@ class WorkerView:
         return self.in_flight / self.capacity if self.capacity > 0 else 1.0
 
     def _fields(self, info: HiveInfo, heartbeat: Heartbeat, report: WorkerReport) -> dict[str, Any]:
-        labels = info.labels
+        labels, region = info.labels, info.current_region
         devices = _devices_of(heartbeat, report)
         first = devices[0] if devices else None
         fields: dict[str, Any] = {
@@ -139,10 +147,10 @@ class WorkerView:
             "gpu_index": first.index if first else 0,
             "gpus": sum(1 for device in devices if device.kind != "cpu"),
             "backend": first.kind if first else "cpu",
-            "region": info.region,
-            "region_is_eu": region_is_eu(info.region),
+            "region": region,
+            "region_is_eu": region_is_eu(region),
             "labels": dict(labels),
-            "geo": _geo(info),
+            "geo": _geo(region, labels),
             "in_flight": self.in_flight,
             "queue_depth": report.queue_depth,
             "capacity": report.capacity,
@@ -168,9 +176,9 @@ def _devices_of(heartbeat: Heartbeat, report: WorkerReport) -> list[DeviceReport
     return [by_index[index] for index in report.devices if index in by_index]
 
 
-def _geo(info: HiveInfo) -> dict[str, Scalar]:
+def _geo(region: str, labels: Mapping[str, Scalar]) -> dict[str, Scalar]:
     return {
-        "region": info.region,
-        "latitude": info.labels.get("latitude", 0.0),
-        "longitude": info.labels.get("longitude", 0.0),
+        "region": region,
+        "latitude": labels.get("latitude", 0.0),
+        "longitude": labels.get("longitude", 0.0),
     }

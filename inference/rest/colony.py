@@ -11,6 +11,7 @@ import msgspec
 
 from billing.models import Price
 from hive_agent import protocol
+from inference.domain.attestations import is_attested
 from inference.domain.catalog import prices_in_force
 from inference.domain.errors import RedisUnreachable
 from inference.domain.heartbeats import Seen, read_heartbeats
@@ -46,6 +47,8 @@ class Colony:
             "object": "hive",
             "name": hive.name,
             "region": hive.region,
+            "region_attested": is_attested(hive),
+            "region_until": hive.region_until,
             "labels": hive.labels,
             "state": seen.state if seen else HiveState.OFFLINE,
             "heartbeat_age_s": seen.age_s if seen else None,

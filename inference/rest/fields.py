@@ -38,6 +38,15 @@ class JoinTokenOut(serializers.Serializer[Any]):
     join_url = serializers.CharField(allow_null=True)
 
 
+class NewAttestation(serializers.Serializer[Any]):
+    region = serializers.CharField(
+        max_length=64, help_text="Where the machine stands, such as EU or EU/Netherlands"
+    )
+    until = serializers.DateTimeField(
+        required=False, help_text="When somebody has to look again; left out: in a year"
+    )
+
+
 class NewModelBody(serializers.Serializer[Any]):
     source = serializers.CharField(  # type: ignore[assignment]
         max_length=1024,
@@ -110,7 +119,11 @@ class HiveOut(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     object = serializers.CharField(default="hive")
     name = serializers.CharField()
-    region = serializers.CharField()
+    region = serializers.CharField(help_text="What the operator said last")
+    region_attested = serializers.BooleanField(
+        help_text="Whether it counts for tenants that are bound to a region"
+    )
+    region_until = serializers.DateTimeField(allow_null=True)
     labels = serializers.DictField()
     state = serializers.ChoiceField(HiveState.choices)
     heartbeat_age_s = serializers.FloatField(allow_null=True)

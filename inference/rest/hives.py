@@ -10,9 +10,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from inference.domain import hives
+from inference.domain.attestations import attest_hive, withdraw_attestation
 from inference.models import Hive
 from inference.rest.colony import Colony
-from inference.rest.fields import HiveOut, JoinTokenOut, NewJoinToken
+from inference.rest.fields import HiveOut, JoinTokenOut, NewAttestation, NewJoinToken
 from tenants.api.base import ManagementView, PageQuery, deleted_response, list_response, page_of
 from tenants.rules import Capability
 
@@ -38,6 +39,25 @@ class OneHive(ManagementView):
     def delete(self, request: Request, name: str) -> Response:
         hives.remove_hive(hives.hive_named(name), actor=self.actor)
         return deleted_response("hive", name)
+
+
+class HiveAttestation(ManagementView):
+    capabilities = {"PUT": Capability.COLONY_WRITE, "DELETE": Capability.COLONY_WRITE}
+    audits = {"PUT": "hive.attested", "DELETE": "hive.attestation_withdrawn"}
+
+    @extend_schema(operation_id="attest_hive", request=NewAttestation, responses=HiveOut)
+    def put(self, request: Request, name: str) -> Response:
+        """Vouches for where a machine stands. Tenants that are bound to a region are served by attested hives only."""
+        hive = hives.hive_named(name)
+        body = self.read_body(NewAttestation)
+        attested = attest_hive(hive, region=body["region"], until=body.get("until"), actor=self.actor)
+        return Response(Colony().hive(attested))
+
+    @extend_schema(operation_id="withdraw_attestation", responses=HiveOut)
+    def delete(self, request: Request, name: str) -> Response:
+        """The hive is in no region from then on."""
+        hive = withdraw_attestation(hives.hive_named(name), actor=self.actor)
+        return Response(Colony().hive(hive))
 
 
 class JoinTokens(ManagementView):

@@ -56,15 +56,14 @@ def pairs(texts: list[str], what: str) -> dict[str, str | int | float | bool]:
 def changes(
     texts: Mapping[str, str],
     unset: list[str] | None,
-    models: list[str] | None,
-    gpus: list[str] | None,
+    lists: Mapping[str, list[str] | None],
 ) -> dict[str, Any]:
     """The body of a change, of what was given."""
     from rbee_cli.errors import UsageError
 
     body: dict[str, Any] = {field: text for field, text in texts.items() if text}
     body |= dict.fromkeys(unset or [])
-    body |= {field: given for field, given in (("allowed_models", models), ("gpu_classes", gpus)) if given}
+    body |= {field: given for field, given in lists.items() if given}
     if not body:
         raise UsageError("nothing to change: --help shows what can be")
     return body

@@ -79,7 +79,9 @@ CUSTOMER: Final[Mapping[str, Field]] = {
     "plan": _text("pro", "the short name of the plan"),
     "region": _text("", "where its tasks must stay; empty: anywhere"),
     "industry": _text("", "what the operator or the customer wrote there"),
-    "gdpr_consent": _bool(False, "the customer agreed to what its contract asks consent for"),
+    "gdpr_consent": _bool(
+        False, "its account agreed to what is required of it; where nothing is, to `data_processing`"
+    ),
     "tokens_used_today": _integer(
         0, "since midnight UTC, tasks that run as reserved; at most 1 s old", "tokens"
     ),

@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from tenants.domain.consents import PURPOSE
+
 
 class Slug(serializers.RegexField):
     def __init__(self, **options: Any) -> None:
@@ -25,6 +27,19 @@ class ModelGlobs(serializers.ListField):
     def __init__(self, **options: Any) -> None:
         child = serializers.RegexField(r"^[A-Za-z0-9*?\[\]!._:/-]+\Z", max_length=128)
         super().__init__(child=child, max_length=256, **options)
+
+
+class Purposes(serializers.ListField):
+    """What consent is asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(child=Purpose(), max_length=32, **options)
+
+
+class Purpose(serializers.RegexField):
+    def __init__(self, **options: Any) -> None:
+        said = {"invalid": "A purpose has lower-case letters, digits and _, such as data_processing."}
+        super().__init__(PURPOSE, **{"max_length": 64, "error_messages": said, **options})
 
 
 class GpuClasses(serializers.ListField):

@@ -1,10 +1,14 @@
 from django.urls import path
 
+from tenants.api.consents import Consents, ConsentTexts, OneConsent
 from tenants.api.data_map import ErasurePlan, ExportSchema, ProcessingRecord, Retention
 from tenants.api.documents import Documents
 from tenants.api.sub_processors import Objection, OneSubProcessor, SubProcessors
 
 urlpatterns = [
+    path("consents", Consents.as_view()),
+    path("consents/<slug:purpose>", OneConsent.as_view()),
+    path("consent-texts", ConsentTexts.as_view()),
     path("record", ProcessingRecord.as_view()),
     path("schema", ExportSchema.as_view()),
     path("plan", ErasurePlan.as_view()),

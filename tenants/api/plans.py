@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from gdpr.scope import colony_tx
 from tenants.api.base import ManagementView, PageQuery, deleted_response, list_response, page_of
 from tenants.api.etags import tagged, unchanged
-from tenants.api.fields import GpuClasses, LimitsFields, ModelGlobs, Region, Slug
+from tenants.api.fields import GpuClasses, LimitsFields, ModelGlobs, Purposes, Region, Slug
 from tenants.domain import plans
 from tenants.domain.limits import limits_of_target, shown_limits
 from tenants.models import Plan
@@ -27,6 +27,7 @@ class PlanOut(LimitsFields):
     allowed_models = ModelGlobs()
     gpu_classes = GpuClasses()
     region = Region()
+    required_consents = Purposes()
 
     def to_representation(self, plan: Plan) -> dict[str, Any]:
         fields = {name: getattr(plan, name) for name in ("slug", *plans.FIELDS)}
@@ -41,6 +42,9 @@ class PlanChange(LimitsFields):
     allowed_models = ModelGlobs(required=False)
     gpu_classes = GpuClasses(required=False)
     region = Region(required=False)
+    required_consents = Purposes(
+        required=False, help_text="Purposes that its tenants must have agreed to: /gdpr/consents"
+    )
 
 
 class NewPlan(PlanChange):

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from gdpr.scope import colony_tx, tenant_tx
 from tenants.api.base import ManagementView, PageQuery, list_response, page_of
 from tenants.api.etags import tagged, unchanged
-from tenants.api.fields import GpuClasses, ModelGlobs, Region, Slug
+from tenants.api.fields import GpuClasses, ModelGlobs, Purposes, Region, Slug
 from tenants.api.permissions import is_operator, user_of
 from tenants.api.recency import require_recent_login
 from tenants.domain import tenant_life
@@ -33,8 +33,8 @@ class TenantOut(serializers.ModelSerializer[Tenant]):
         model = Tenant
         fields = [
             "id", "object", "slug", "name", "plan", "tier", "region", "industry", "status", "requests_per_minute",
-            "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "allowed_models", "gpu_classes", "suspended_at",
-            "deletes_at", "created_at",
+            "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "allowed_models", "gpu_classes", "required_consents",
+            "subject_consents", "suspended_at", "deletes_at", "created_at",
         ]  # fmt: skip
 
 
@@ -49,7 +49,7 @@ class NewTenant(serializers.Serializer[Any]):
 
 
 class TenantChange(serializers.Serializer[Any]):
-    """Name and industry are the tenant's to change, the rest is the operator's. What is null is the plan's. Limits are
+    """Name, industry and what its end users must agree to are the tenant's to change, the rest is the operator's. What is null is the plan's. Limits are
     changed at /limits/tenant/{slug}."""
 
     name = serializers.CharField(max_length=200, required=False)
@@ -58,6 +58,12 @@ class TenantChange(serializers.Serializer[Any]):
     region = Region(required=False)
     allowed_models = ModelGlobs(required=False, allow_null=True)
     gpu_classes = GpuClasses(required=False, allow_null=True)
+    required_consents = Purposes(
+        required=False, allow_null=True, help_text="Purposes that it must have agreed to: /gdpr/consents"
+    )
+    subject_consents = Purposes(
+        required=False, help_text="Purposes that each of its end users must have agreed to"
+    )
 
 
 class Deletion(serializers.Serializer[Any]):

@@ -33,6 +33,7 @@ UNKNOWN_REMEMBERED_S = 2.0
 REMEMBERED_MAX = 10_000
 UNKNOWN_MAX = 10_000
 
+DATA_PROCESSING = "data_processing"  # the purpose that scripts mean where no other is required
 HOME_TENANT = "home"  # slug of the tenant that keyless calls belong to
 
 
@@ -70,6 +71,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     gpu_classes: frozenset[str] = frozenset()  # none: all
     key_models: tuple[str, ...] = ()  # of these again only those; none: all
     networks: NetworkSet = NOWHERE  # where the key may be used from; that one: anywhere
+    missing_consents: tuple[str, ...] = ()  # purposes that the tenant must have agreed to, and has not
+    subject_consents: frozenset[str] = frozenset()  # purposes that its end users must have agreed to
 
 
 class Person(Caller, frozen=True, kw_only=True):
@@ -92,7 +95,9 @@ class Found(NamedTuple):
 FIELDS = """
     t.id AS tenant_id, t.slug AS tenant_slug, t.status, coalesce(nullif(t.region, ''), p.region) AS region, t.industry,
     coalesce(t.allowed_models, p.allowed_models) AS allowed_models, coalesce(t.gpu_classes, p.gpu_classes) AS gpu_classes,
-    t.gdpr_consent_at IS NOT NULL AS gdpr_consent,
+    coalesce(t.required_consents, p.required_consents) AS required_consents, t.subject_consents,
+    ARRAY(SELECT purpose FROM (SELECT DISTINCT ON (purpose) purpose, is_given FROM gdpr_consent
+          WHERE tenant_id = t.id AND subject = '' ORDER BY purpose, number DESC) c WHERE is_given) AS consents,
     coalesce(t.requests_per_minute, p.requests_per_minute) AS requests_per_minute,
     coalesce(t.tokens_per_minute, p.tokens_per_minute) AS tokens_per_minute,
     coalesce(t.tokens_per_day, p.tokens_per_day) AS tokens_per_day,
@@ -310,6 +315,7 @@ def _found(row: Mapping[str, Any] | None) -> Found | None:
 
 def _caller(row: Mapping[str, Any]) -> Caller:
     key_id: UUID | None = row.get("key_id")
+    required, consents = row["required_consents"], frozenset(row["consents"])
     return Caller(
         tenant_id=row["tenant_id"].hex,
         tenant_slug=row["tenant_slug"],
@@ -321,7 +327,7 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         scopes=frozenset(row["scopes"]) if key_id else frozenset(KeyScope.values),
         region=row["region"],
         industry=row["industry"],
-        gdpr_consent=row["gdpr_consent"],
+        gdpr_consent=consents.issuperset(required or {DATA_PROCESSING}),
         limits=Limits(
             row["requests_per_minute"],
             row["tokens_per_minute"],
@@ -334,6 +340,8 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         gpu_classes=frozenset(row["gpu_classes"]),
         key_models=tuple(row["key_models"]) if key_id else (),
         networks=network_set(tuple(row["allowed_ips"])) if key_id and row["allowed_ips"] else NOWHERE,
+        missing_consents=tuple(sorted(set(required) - consents)),
+        subject_consents=frozenset(row["subject_consents"]),
     )
 
 

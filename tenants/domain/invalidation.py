@@ -1,7 +1,7 @@
 """Telling every queen process that what it remembers is stale.
 
 Messages on the channel: `key:<kid>`, `keys` (any of them: a tenant or plan changed), `models`, `hives`, `policies`,
-`billing` (a tenant's money). A message that is lost costs at most the 5 s for which anything is remembered.
+`billing` (a tenant's money), `consent:<tenant>:<end user>`. A message that is lost costs at most the 5 s for which anything is remembered.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from tenants.domain.limits import limits_of_target, store_limits
 from tenants.domain.tenancy import PLANS, StateRefused, TenantRefused, TenantTaken
 from tenants.models import Plan, Tenant
 
-FIELDS: Final = ("name", "tier", "allowed_models", "gpu_classes", "region")
+FIELDS: Final = ("name", "tier", "allowed_models", "gpu_classes", "region", "required_consents")
 LIMITS: Final = (*RATES, "quantities", "spend_micros", "soft")
 
 

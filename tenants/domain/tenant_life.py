@@ -42,8 +42,8 @@ KEYS_CHANGED: Final = "keys"
 # What nobody needs who keeps the books: people's places and addresses, and secrets.
 _GONE_WITH_IT: Final = (IdentityProvider, Invitation, KeptAnswer, Alert, Member)
 
-OWN_FIELDS: Final = frozenset({"name", "industry"})  # what a tenant changes by itself
-OPERATOR_FIELDS: Final = frozenset({"region", "allowed_models", "gpu_classes"})
+OWN_FIELDS: Final = frozenset({"name", "industry", "subject_consents"})  # what a tenant changes by itself
+OPERATOR_FIELDS: Final = frozenset({"region", "allowed_models", "gpu_classes", "required_consents"})
 
 
 def update_tenant(tenant_id: UUID, changes: Mapping[str, Any], *, actor: Actor) -> Tenant:

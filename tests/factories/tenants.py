@@ -9,6 +9,7 @@ from allauth.account.models import EmailAddress
 
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx
+from tenants.domain.consents import add_consent_text, give_consent
 from tenants.domain.keys import issue_api_key
 from tenants.models import ApiKey, Member, Plan, Project, Tenant, User
 
@@ -55,3 +56,11 @@ def make_member(tenant: Tenant | None = None, role: str = "viewer", user: User |
 
 def unique(kind: str) -> str:
     return f"{kind}-{uuid4().hex[:12]}"
+
+
+def agree(
+    tenant: Tenant, purpose: str = "data_processing", subject: str = "", text: str = "You may."
+) -> None:
+    """To a text of the tenant's own. `subject`: pseudonym of an end user."""
+    add_consent_text(tenant_id=tenant.id, purpose=purpose, locale="en", text=text, actor=TESTER)
+    give_consent(tenant.id, subject=subject, purpose=purpose, actor=TESTER)

@@ -23,6 +23,7 @@ SCOPE_LABELS: Final[Mapping[str, str]] = {
     KeyScope.INFERENCE: "Inference: call models at /v1",
     KeyScope.READ: "Read: see what an administrator sees at /api/v1, change nothing",
     KeyScope.MANAGE: "Manage: administer this tenant at /api/v1",
+    KeyScope.GDPR: "Data protection: what people agreed to and may demand, at /gdpr",
 }
 BETWEEN: Final = re.compile(r"[\s,]+")
 OVERLAPS: Final = (timedelta(0), timedelta(hours=1), timedelta(days=1), timedelta(days=7), timedelta(days=30))

@@ -60,6 +60,8 @@ class KeyPage(Page):
     ) -> HttpResponse:
         """The one answer that shows a key. `is_own`: it was brought along, and is known to who brought it."""
         path = "/v1/models" if KeyScope.INFERENCE in key.scopes else "/api/v1/keys"
+        if key.scopes == [KeyScope.GDPR]:
+            path = "/gdpr/consents"
         shown = {
             "secret": "" if is_own else secret,
             "url": f"{settings.RBEE.public_url}{path}",

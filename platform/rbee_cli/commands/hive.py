@@ -15,6 +15,7 @@ COLUMNS = {
     "name": "HIVE",
     "state": "STATE",
     "region": "REGION",
+    "attested": "ATTESTED UNTIL",
     "labels": "LABELS",
     "devices": "DEVICES",
     "models": "MODELS",
@@ -136,12 +137,52 @@ def list_hives(as_json: AsJson = False, queen_url: QueenUrl = None, api_key: Api
     shown = [
         row
         | {
+            "attested": row.get("region_until") if row.get("region_attested") else None,
             "devices": summary(row.get("devices") or []),
             "models": [worker["model"] for worker in row.get("workers") or [] if worker.get("model")],
         }
         for row in rows
     ]
     output.table(shown, COLUMNS, empty="no hive has joined: `rbee hive token` lets one")
+
+
+ATTEST_EPILOG = """Examples:
+
+  rbee hive attest gpu-node-01 --region EU --until 2027-12-31
+
+  rbee hive attest gpu-node-01 --withdraw
+"""
+
+
+@app.command(epilog=ATTEST_EPILOG)
+def attest(
+    hive: Annotated[str, typer.Argument(help="Its name.")],
+    region: Annotated[str, typer.Option(help="Where the machine stands, such as EU/Netherlands.")] = "",
+    until: Annotated[
+        str, typer.Option(help="When somebody has to look again, like 2027-12-31.", show_default="in a year")
+    ] = "",
+    withdraw: Annotated[bool, typer.Option("--withdraw", help="Vouch for it no more.")] = False,
+    as_json: AsJson = False,
+    queen_url: QueenUrl = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Vouch for where a hive stands. Tenants that are bound to a region are served by attested hives only."""
+    from urllib.parse import quote
+
+    from rbee_cli.client import QueenClient
+    from rbee_cli.errors import UsageError
+    from rbee_cli.output import Output
+
+    if withdraw == bool(region):
+        raise UsageError("give --region, or --withdraw")
+    path = f"/api/v1/hives/{quote(hive, safe='')}/attestation"
+    with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
+        if withdraw:
+            said, text = queen.delete(path), f"{hive} is in no region from now on"
+        else:
+            said = queen.put(path, {"region": region} | ({"until": _moment(until)} if until else {}))
+            text = f"{hive} is attested to be in {region} until {said['region_until']}"
+    Output(as_json=as_json).result(said, text)
 
 
 @app.command(epilog="Example:  rbee hive remove gpu-node-01")
@@ -176,6 +217,11 @@ def run_agent(where: Path) -> None:
 
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "hive_agent", "run", "--dir", str(where)])  # noqa: S606
+
+
+def _moment(text: str) -> str:
+    """A day is meant to its end."""
+    return f"{text}T23:59:59Z" if len(text) == len("2027-12-31") else text
 
 
 def is_loopback(url: str) -> bool:

@@ -19,6 +19,7 @@ COLUMNS = {
     "allowed_models": "MODELS",
     "gpu_classes": "GPUS",
     "region": "REGION",
+    "required_consents": "CONSENTS",
 }
 Slug = Annotated[str, typer.Argument(help="Its PLAN column in `rbee plan list`.")]
 Limit = Annotated[
@@ -28,6 +29,9 @@ Limit = Annotated[
 Soft = Annotated[bool | None, typer.Option("--soft/--hard", help="Warn, or refuse.", show_default=False)]
 Model = Annotated[list[str] | None, typer.Option(help="A model that it allows; * stands for anything.")]
 Gpu = Annotated[list[str] | None, typer.Option(help="A GPU class that serves it, like H100.")]
+RequireConsent = Annotated[
+    list[str] | None, typer.Option("--require-consent", help="A purpose its tenants must have agreed to.")
+]
 NOTHING: dict[str, Any] = {"quantities": {}, "spend_micros": {}}
 
 
@@ -70,6 +74,7 @@ def create(
     soft: Soft = None,
     model: Model = None,
     gpu: Gpu = None,
+    require_consent: RequireConsent = None,
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
     api_key: ApiKey = None,
@@ -78,7 +83,8 @@ def create(
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
-    body = {"slug": plan, **_given(name, tier, region, soft, model, gpu), **limits_body(NOTHING, limit or [])}
+    given = _given(name, tier, region, soft, model, gpu, require_consent)
+    body = {"slug": plan, **given, **limits_body(NOTHING, limit or [])}
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         made = queen.post("/api/v1/plans", body)
     Output(as_json=as_json).result(made, f"plan {plan} is there; `rbee tenant update TENANT --plan {plan}`")
@@ -89,6 +95,8 @@ UPDATE_EPILOG = """Examples:
   rbee plan update startup --limit requests_per_minute=1200 --limit tokens_per_day=none
 
   rbee plan update startup --any-model --gpu H100 --gpu A100
+
+  rbee plan update startup --require-consent data_processing
 """
 
 
@@ -104,6 +112,8 @@ def update(
     gpu: Gpu = None,
     any_model: Annotated[bool, typer.Option("--any-model", help="Allow all models.")] = False,
     any_gpu: Annotated[bool, typer.Option("--any-gpu", help="Let GPUs of all classes serve it.")] = False,
+    require_consent: RequireConsent = None,
+    no_consent: Annotated[bool, typer.Option("--no-consent", help="Require no consent.")] = False,
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
     api_key: ApiKey = None,
@@ -113,7 +123,8 @@ def update(
     from rbee_cli.errors import UsageError
     from rbee_cli.output import Output
 
-    body = _given(name, tier, region, soft, model, gpu)
+    body = _given(name, tier, region, soft, model, gpu, require_consent)
+    body |= {"required_consents": []} if no_consent else {}
     body |= {"allowed_models": []} if any_model else {}
     body |= {"gpu_classes": []} if any_gpu else {}
     if not body and not limit:
@@ -139,9 +150,16 @@ def delete(
 
 
 def _given(
-    name: str, tier: str, region: str, soft: bool | None, model: list[str] | None, gpu: list[str] | None
+    name: str,
+    tier: str,
+    region: str,
+    soft: bool | None,
+    model: list[str] | None,
+    gpu: list[str] | None,
+    require_consent: list[str] | None,
 ) -> dict[str, Any]:
     fields = {
         "name": name, "tier": tier, "region": region, "soft": soft, "allowed_models": model, "gpu_classes": gpu,
+        "required_consents": require_consent,
     }  # fmt: skip
     return {field: value for field, value in fields.items() if value not in ("", None, [])}

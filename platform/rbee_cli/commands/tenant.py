@@ -69,6 +69,8 @@ UPDATE_EPILOG = """Examples:
   rbee tenant update acme --model 'llama-*' --gpu H100
 
   rbee tenant update acme --unset allowed_models          what its plan allows
+
+  rbee tenant update acme --require-consent data_processing --end-users-consent data_processing
 """
 
 
@@ -79,12 +81,20 @@ def update(
     name: Annotated[str, typer.Option(help="The name in full.")] = "",
     region: Annotated[str, typer.Option(help="Only hives of this region serve it.")] = "",
     unset: Annotated[
-        list[str] | None, typer.Option(help="What goes back to the plan's: allowed_models or gpu_classes.")
+        list[str] | None,
+        typer.Option(help="What goes back to the plan's: allowed_models, gpu_classes or required_consents."),
     ] = None,
     model: Annotated[
         list[str] | None, typer.Option(help="A model that it may use; * stands for anything.")
     ] = None,
     gpu: Annotated[list[str] | None, typer.Option(help="A GPU class that may serve it, like H100.")] = None,
+    require_consent: Annotated[
+        list[str] | None, typer.Option("--require-consent", help="A purpose that it must have agreed to.")
+    ] = None,
+    end_users_consent: Annotated[
+        list[str] | None,
+        typer.Option("--end-users-consent", help="A purpose that each of its end users must have agreed to."),
+    ] = None,
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
     api_key: ApiKey = None,
@@ -93,7 +103,12 @@ def update(
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
-    body = changes({"plan": plan, "name": name, "region": region}, unset, model, gpu)
+    purposes = {"required_consents": require_consent, "subject_consents": end_users_consent}
+    body = changes(
+        {"plan": plan, "name": name, "region": region},
+        unset,
+        {"allowed_models": model, "gpu_classes": gpu, **purposes},
+    )
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         changed = queen.patch(f"/api/v1/tenants/{tenant}", body)
     Output(as_json=as_json).result(changed, f"{tenant} has changed: {names(body)}")

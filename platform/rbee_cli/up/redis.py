@@ -1,4 +1,5 @@
-"""The embedded Redis: counters, queues and token streams. It keeps nothing on disk, so prompts never reach one."""
+"""The embedded Redis: counters, queues and token streams. It keeps nothing on disk, so prompts never reach one,
+not for a replica that somebody attaches either; and it remembers no commands, which have prompts among their arguments."""
 
 from __future__ import annotations
 
@@ -20,6 +21,9 @@ requirepass {password}
 save ""
 appendonly no
 maxmemory-policy noeviction
+repl-diskless-sync yes
+slowlog-log-slower-than -1
+crash-log-enabled no
 protected-mode yes
 daemonize no
 loglevel notice

@@ -299,7 +299,8 @@ def judge_sight(case: Case) -> str:
 
 def judge_closed(case: Case) -> str:
     """A script that breaks refuses with the stable code, where it was asked at all."""
-    expected = ["policy_error"] if case.may_serve() else ["policy_error", "no_workers", "model_loading"]
+    nobody = ["policy_error", "no_workers", "no_eligible_region", "model_loading"]
+    expected = ["policy_error"] if case.may_serve() else nobody
     return "" if case.outcome in expected else f"{case.outcome} in place of {' or '.join(expected)}"
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from inference.domain import admission, choice, decision_rows, explanation
+from inference.domain import admission, choice, decision_rows, eligibility, explanation
 from inference.domain.decision_reader import Seen, attempts_of
 from inference.domain.decision_rows import COLUMNS, DecisionRows
 from inference.models import Decision
@@ -170,9 +170,9 @@ def test_explanation_for_a_tenant_tells_nothing_of_others() -> None:
 
 def plant(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if bug == "region":
-        monkeypatch.setattr(choice, "in_region", lambda place, region: True)
+        monkeypatch.setattr(eligibility, "in_region", lambda place, region: True)
     elif bug == "dedicated_to":
-        monkeypatch.setattr(choice, "_owner", lambda worker: "")
+        monkeypatch.setattr(eligibility, "owner_of", lambda worker: "")
     elif bug == "operator":
         monkeypatch.setattr(choice, "route", power.trusting_route)
     elif bug == "usage":

@@ -265,15 +265,14 @@ def test_id_that_the_client_gives_is_found_in_the_log_beside_ours(
     home: Colony, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "inference")
-    answer = home.call().get(
-        "/v1/models", headers={"x-client-request-id": "mine-1", "x-request-id": "not-ours"}
-    )
-    for bad in ("x" * 200, "\x1b[31m", "é"):
+    mine = "0d9c2b58-0f5e-4d6a-9d0c-5f3f7a1c2e44"
+    answer = home.call().get("/v1/models", headers={"x-client-request-id": mine, "x-request-id": "not-ours"})
+    for bad in ("a" * 200, "\x1b[31m", "é", "what Mrs Bueller asked"):
         home.call().get("/v1/models", headers={"x-client-request-id": bad.encode()})
 
     assert answer.headers["x-request-id"] != "not-ours"
     logged = [record.message for record in caplog.records if "of its client" in record.message]
-    assert logged == [f"{answer.headers['x-request-id']} is mine-1 of its client"]
+    assert logged == [f"{answer.headers['x-request-id']} is {mine} of its client"]
 
 
 def test_bug_of_ours_is_a_500_without_a_word_of_the_request(

@@ -71,7 +71,7 @@ def test_operator_key_is_made_once_and_kept_in_a_private_file(
     assert "operator_key" not in second
     caller = find_caller(first["operator_key"])
     assert caller is not None
-    assert (caller.tenant_slug, caller.scopes) == ("operator", frozenset({"manage"}))
+    assert (caller.tenant_slug, caller.scopes) == ("operator", frozenset({"manage", "gdpr"}))
     assert caller.limits.requests_per_minute is None
     assert list(tmp_path.iterdir()) == [path]
 

@@ -37,11 +37,11 @@ async def test_candidates_are_those_that_may_get_a_task(lane: Lane) -> None:
     b.draining = True
     await lane.beat()
     await lane.until(lambda: hives_of(lane.colony) == [])
-    assert lane.colony.is_loading(MODEL)
+    assert lane.colony.loading(MODEL)
     a.status, a.capacity, a.in_flight, b.draining = "ready", 3, 3, False
     await lane.beat()
     await lane.until(lambda: hives_of(lane.colony) == ["b"])
-    assert not lane.colony.is_loading(MODEL)
+    assert not lane.colony.loading(MODEL)
 
 
 @pytest.mark.usefixtures("fast")

@@ -66,6 +66,7 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
         "hives",
         "hives/join-tokens",
         "hives/{name}",
+        "hives/{name}/attestation",
         "impersonations",
         "impersonations/{visit}",
         "invitations",

@@ -8,19 +8,26 @@ import redis
 
 from rbee_cli.up.redis import Redis, bind_addresses
 
+SETTINGS = {
+    "save": "",
+    "appendonly": "no",
+    "maxmemory-policy": "noeviction",
+    "repl-diskless-sync": "yes",
+    "slowlog-log-slower-than": "-1",
+    "crash-log-enabled": "no",
+}
+
 
 def test_redis_keeps_nothing_on_disk(data_dir: Path) -> None:
     server = Redis(data_dir)
     server.start()
     try:
         with redis.Redis.from_url(server.url) as client:
-            settings = {
-                name: client.config_get(name)[name] for name in ("save", "appendonly", "maxmemory-policy")
-            }
+            settings = {name: client.config_get(name)[name] for name in SETTINGS}
             client.set("prompt", "secret")
     finally:
         server.stop()
-    assert settings == {"save": "", "appendonly": "no", "maxmemory-policy": "noeviction"}
+    assert settings == SETTINGS
     assert [path.name for path in server.folders.redis.iterdir()] == ["redis.conf"]
 
 

@@ -13,7 +13,7 @@ from tenants.domain.key_format import key_check
 from tenants.domain.keys import revoke_api_key
 from tenants.domain.tenancy import create_tenant, make_plans
 from tenants.models import Tenant
-from tests.factories.tenants import TESTER, make_key, make_plan, make_project, make_tenant, unique
+from tests.factories.tenants import TESTER, agree, make_key, make_plan, make_project, make_tenant, unique
 
 make_key_async = sync_to_async(make_key)
 revoke = sync_to_async(revoke_api_key)
@@ -22,9 +22,8 @@ revoke = sync_to_async(revoke_api_key)
 async def test_caller_is_who_the_key_says(pool: Pool) -> None:
     def prepare():  # type: ignore[no-untyped-def]
         plan = make_plan(tier="enterprise", requests_per_minute=10, tokens_per_day=500)
-        tenant = make_tenant(
-            plan=plan, region="EU", industry="health", tokens_per_day=700, gdpr_consent_at=timezone.now()
-        )
+        tenant = make_tenant(plan=plan, region="EU", industry="health", tokens_per_day=700)
+        agree(tenant)
         return make_key(make_project(tenant), scopes=["inference"])
 
     key, value = await sync_to_async(prepare)()
@@ -218,7 +217,7 @@ async def test_home_caller_is_the_tenant_home(pool: Pool) -> None:
     caller = await CallerCache(pool).home_caller()
 
     assert (caller.tenant_id, caller.is_keyless, caller.key_id) == (tenant_id, True, "")
-    assert caller.scopes == {"inference", "manage", "read"}
+    assert caller.scopes == {"inference", "manage", "read", "gdpr"}
 
 
 async def test_secrets_stay_out_of_the_cache(pool: Pool) -> None:

@@ -77,7 +77,7 @@ class Cast:
         def stranger(name: str, headers: Mapping[str, str], **more: object) -> Caller:
             return Caller(name, Kind.STRANGER, theirs, victim, headers, **more)  # type: ignore[arg-type]
 
-        for name in ("manage", "inference", "both", "brought"):
+        for name in ("manage", "inference", "both", "gdpr", "brought"):
             yield stranger(f"other tenant's key: {name}", bearer(theirs.secrets[name]))
         for name in ("visit reading", "visit writing"):
             yield stranger(f"{name} another tenant", bearer(theirs.secrets[name]))

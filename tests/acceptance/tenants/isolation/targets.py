@@ -171,6 +171,10 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "hives": OWN,
     "hives/join-tokens": OWN,
     "hives/{name}": (of(name="{hive}"),),
+    "hives/{name}/attestation": (
+        of("PUT", name="{hive}", body={"region": "EU"}),
+        of("DELETE", name="{hive}"),
+    ),
     "impersonations": LIST,
     "impersonations/{visit}": (of(visit="{visit}"),),
     "invitations": (
@@ -536,6 +540,16 @@ ADMIN: Final[Mapping[str, Sequence[Target]]] = {
 }
 
 GDPR: Final[Mapping[str, Sequence[Target]]] = {
+    "consents": (
+        of("GET"),
+        of("GET", query="subject={subject}"),
+        of("GET", query="history=true&cursor={cursor}", is_blind=True),
+        of("POST", body={"purpose": "{purpose}"}),
+        of("DELETE"),
+        of("DELETE", query="subject={subject}"),
+    ),
+    "consents/{purpose}": (of(purpose="{purpose}"), of(purpose="{purpose}", query="subject={subject}")),
+    "consent-texts": (of("GET"), of("POST", body={"purpose": "purpose", "text": "x"})),
     "documents/{kind}": (of(kind="security"), of(kind="dpia")),
     "plan": (of("GET"), of("GET", query="whose=subject")),
     "record": (of("GET"), of("GET", query="format=csv"), of("GET", query="format=markdown")),

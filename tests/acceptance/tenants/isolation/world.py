@@ -43,8 +43,10 @@ from billing.stripe_models import (
     StripeRequest,
     StripeSubscription,
 )
+from gdpr.consent_models import Consent, ConsentText
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
+from gdpr.pseudonyms import subject_pseudonym
 from gdpr.scope import colony_tx, tenant_tx
 from gdpr.secrets import seal
 from gdpr.sub_processors import SubProcessor, SubProcessorObjection
@@ -171,10 +173,11 @@ def make_world(*, people: bool = True) -> World:
             tenant=tenant, request_sha256=secrets.token_bytes(32), body_sha256=secrets.token_bytes(32),
             answer_sealed=seal(f'"{mark}"', "kept-answer"), status=201,
         )  # fmt: skip
+        _consents(world)
     world.names |= {
         "sub_processor": str(firm.id),
         "tenant": tenant.slug, "tenant_id": str(tenant.id), "project": project.slug, "project_id": str(project.id),
-        "alert": str(alert.id), **_organization(world),
+        "alert": str(alert.id), "purpose": mark, "subject": f"{mark} end user", **_organization(world),
     }  # fmt: skip
     world.markers = frozenset(_markers(world))
     return world
@@ -258,6 +261,7 @@ def _keys(world: World) -> dict[str, str]:
         "manage": ["manage"],
         "inference": ["inference"],
         "both": ["inference", "manage"],
+        "gdpr": ["gdpr"],
     }.items():
         made[kind], world.secrets[kind] = make_key(world.project, name=f"{world.mark} {kind}", scopes=scopes)
     brought, world.secrets["brought"] = make_key(
@@ -447,6 +451,19 @@ def _invoices(world: World) -> dict[str, str]:
     ).save()  # fmt: skip
     invoice, note = made
     return {"invoice": invoice.number, "credit_note": note.number, "payment_reference": payment.reference}
+
+
+def _consents(world: World) -> None:
+    mark, tenant_id = world.mark, world.tenant.id
+    ConsentText(
+        tenant_id=tenant_id, purpose=mark, locale=mark, number=number(31), sha256=mark, text=f"{mark} text",
+        added_by=f"key:{mark}",
+    ).save()  # fmt: skip
+    for subject in ("", mark, subject_pseudonym(tenant_id.hex, f"{mark} end user")):
+        Consent(
+            tenant_id=tenant_id, subject=subject, purpose=mark, number=number(31), is_given=True, text_sha256=mark,
+            locale=mark, actor=f"key:{mark}", request_id=f"req_{mark}",
+        ).save()  # fmt: skip
 
 
 def _party(mark: str) -> dict[str, str]:

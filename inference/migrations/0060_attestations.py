@@ -1,0 +1,12 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """What was a region until now is remembered, and nobody vouches for it: `rbee hive attest`."""
+
+    dependencies = [("inference", "0004_policy_reverted")]
+
+    operations = [
+        migrations.AddField("hive", "region_until", models.DateTimeField(null=True)),
+        migrations.AddField("hive", "region_signature", models.BinaryField(default=bytes)),
+    ]
