@@ -14,7 +14,7 @@ accept = $(BIN)/python -m rbee_cli.up.binaries && \
 say = sh -c 'if [ -t 1 ]; then printf "\033[1m%s\033[0m\n" "$$0"; else echo "$$0"; fi'
 
 .DEFAULT_GOAL := help
-.PHONY: help up test check test-engines test-faults test-rhai cover-rhai accept-core accept-policy accept-tenants \
+.PHONY: help up test check test-engines test-faults test-rhai cover-rhai accept-core accept-policy accept-tenants accept-compliance \
         accept-billing \
         bench bench-check bench-rhai mini install clean
 
@@ -77,6 +77,9 @@ accept-policy: $(INSTALLED) ## Scripts of operators and tenants, at full figures
 
 accept-tenants: $(INSTALLED) ## Tenants, limits and fairness, at full figures
 	@$(call accept,tenants)
+
+accept-compliance: $(INSTALLED) ## Audit, erasure, consent and residency, at full figures
+	@$(call accept,compliance)
 
 accept-billing: $(INSTALLED) ## Balances, receipts and books, at full figures
 	@$(call accept,billing)

@@ -66,3 +66,7 @@ class AuditEntry(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.event} by {self.actor}"
+
+
+# Django finds models by this module, and these need those above.
+from gdpr import request_models as request_models  # noqa: E402, PLC0414

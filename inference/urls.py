@@ -81,6 +81,7 @@ management: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("api/v1/", include(management)),
+    path("gdpr/", include("tenants.api.gdpr_routes")),
     path("v1/organization/", include("inference.rest.organization.routes")),
     path("openai/v1/organization/", include("inference.rest.organization.routes")),
     path("stripe/webhook", stripe_webhook.receive),
@@ -88,4 +89,5 @@ urlpatterns = [
     path("admin/usage/<slug:customer>", CustomerUsage.as_view()),
     path("hive/v1/join", agents.join),
     path("hive/v1/placements", agents.placements),
+    path("hive/v1/forgotten", agents.forgotten),
 ]

@@ -30,6 +30,7 @@ class KeyScope(models.TextChoices):
     INFERENCE = "inference"  # /v1
     MANAGE = "manage"  # /api/v1
     READ = "read"  # the same, and changes nothing
+    GDPR = "gdpr"  # /gdpr: consents, exports, erasures
 
 
 class RevokedFor(models.TextChoices):

@@ -58,10 +58,11 @@ COLONY: Final = frozenset({C.COLONY_READ, C.COLONY_WRITE})
 ALL: Final = frozenset(Capability) - EVERYBODY
 
 _OWNERSHIP = frozenset({C.TENANT_DELETE, C.TENANT_TRANSFER})
+_DATA_PROTECTION = frozenset({C.GDPR_REQUEST})  # of the owner and the data-protection officer
 
 ROLES: Final[Mapping[str, Capabilities]] = {
     Role.OWNER: ALL,
-    Role.ADMIN: ALL - _OWNERSHIP,
+    Role.ADMIN: ALL - _OWNERSHIP - _DATA_PROTECTION,
     Role.DEVELOPER: frozenset({
         C.TENANT_READ, C.MEMBERS_READ, C.PROJECTS_READ, C.PROJECTS_WRITE, C.KEYS_READ, C.KEYS_WRITE, C.LIMITS_READ,
         C.USAGE_READ, C.TASKS_READ, C.POLICIES_READ, C.POLICIES_WRITE, C.WEBHOOKS_READ, C.WEBHOOKS_WRITE, C.ALERTS_READ,
@@ -88,6 +89,7 @@ READS: Final = frozenset(one for one in ALL if one.endswith(".read"))
 SCOPES: Final[Mapping[str, Capabilities]] = {
     KeyScope.MANAGE: ROLES[Role.ADMIN],
     KeyScope.READ: ROLES[Role.ADMIN] & READS,
+    KeyScope.GDPR: _DATA_PROTECTION,
 }
 # What is left while a tenant is suspended or on its way out: looking, paying, leaving, and its rights over its data.
 WHILE_SUSPENDED: Final = READS | {

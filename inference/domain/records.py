@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import Final
 
 import rhai_py
 
-from gdpr.secrets import derive
+from gdpr.pseudonyms import pseudonym, subject_pseudonym
 from inference.domain.reserve import Used
 from inference.domain.task import Task
 from rbee_policy.world import NO_LIMIT
@@ -15,9 +14,7 @@ from tenants.domain.authentication import Caller
 
 __all__ = ["NO_LIMIT", "customer_record", "session_pseudonym", "subject_pseudonym", "task_record"]
 
-SUBJECT_LABEL: Final = "subject-pseudonym"
 SESSION_LABEL: Final = "session-pseudonym"
-PSEUDONYM_BYTES: Final = 16
 
 NOTHING_USED: Final = Used()
 MINUTES_A_DAY: Final = 24 * 60
@@ -83,22 +80,9 @@ def customer_record(caller: Caller, *, tokens_used_today: int) -> rhai_py.Record
     )
 
 
-def subject_pseudonym(tenant_id: str, subject: str) -> str:
-    """What is kept of an end user: the same for the same tenant's same user, and nothing that leads back to the name.
-    Empty for nobody."""
-    return _pseudonym(SUBJECT_LABEL, tenant_id, subject)
-
-
 def session_pseudonym(tenant_id: str, session: str) -> str:
-    """The same for what a tenant calls a session: a customer may put a name there too."""
-    return _pseudonym(SESSION_LABEL, tenant_id, session)
-
-
-def _pseudonym(label: str, tenant_id: str, name: str) -> str:
-    if not name:
-        return ""
-    named = f"{tenant_id}:{name}".encode("utf-8", "replace")
-    return hmac.digest(derive(label), named, "sha256")[:PSEUDONYM_BYTES].hex()
+    """As of an end user: a customer may put a name there too."""
+    return pseudonym(SESSION_LABEL, tenant_id, session)
 
 
 def _or_none(limit: int | None) -> int:

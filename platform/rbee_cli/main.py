@@ -22,6 +22,7 @@ from rbee_cli.commands import (
     billing_stripe,
     chat,
     cost,
+    gdpr,
     hive,
     invoice,
     key,
@@ -88,6 +89,7 @@ app.add_typer(member.app, name="member")
 app.add_typer(plan.app, name="plan")
 app.add_typer(user.app, name="user")
 app.add_typer(audit.app, name="audit")
+app.add_typer(gdpr.app, name="gdpr")
 app.add_typer(invoice.app, name="invoice")
 app.command(epilog=usage.EPILOG)(usage.usage)
 
