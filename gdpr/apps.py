@@ -6,6 +6,7 @@ class GdprConfig(AppConfig):
 
     def ready(self) -> None:
         from gdpr import data_places, foreign  # noqa: F401 -- register
+        from gdpr.domain import erasure, exports, imports  # noqa: F401 -- register what they work on
         from gdpr.domain.files import Files, Logs
         from gdpr.domain.holders import register_holder
         from gdpr.domain.tables import Tables

@@ -114,6 +114,4 @@ class DataRequest(models.Model):
     @property
     def identity(self) -> Identity:
         """Without a person's addresses: `gdpr.domain.erasure` finds those while they are there."""
-        return Identity(
-            Whose(self.whose), id=self.person_id, tenant_id=self.tenant_id, subject=self.subject
-        )
+        return Identity(Whose(self.whose), id=self.person_id, tenant_id=self.tenant_id, subject=self.subject)

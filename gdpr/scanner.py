@@ -16,7 +16,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -45,7 +45,7 @@ class Scanner:
     def __init__(self, needles: Mapping[str, str]) -> None:
         self.needles = {name: text for name, text in needles.items() if text}
         self._forms = {name: forms_of(text) for name, text in self.needles.items()}
-        stem = os.path.commonprefix(list(self.needles.values())) if len(self.needles) > 1 else ""
+        stem = _beginning(list(self.needles.values()))
         # Many needles of one beginning are looked for by that, in every form; the rest is compared where it is found.
         self._stems = forms_of(stem) if len(stem) >= STEM_LEAST else None
 
@@ -109,6 +109,17 @@ class Scanner:
                 at = data.find(stem, at + 1)
 
 
+def _beginning(texts: Sequence[str]) -> str:
+    """What all of several begin with."""
+    if len(texts) < 2:
+        return ""
+    first, last = min(texts), max(texts)
+    same = next(
+        (at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first)
+    )
+    return first[:same]
+
+
 def forms_of(text: str) -> dict[str, bytes]:
     """How it may be written. Of base64 all three places in which it may begin, without the characters at either end that
     its neighbours change."""
@@ -158,7 +169,10 @@ def _unpacked(data: bytes) -> Iterator[tuple[str, bytes]]:
     for run in _BASE64_GZIP.finditer(data):
         text = run[0].replace(b"-", b"+").replace(b"_", b"/").rstrip(b"=")
         try:
-            yield "base64", base64.b64decode(text[: len(text) - (len(text) % 4 == 1)] + b"=" * (-len(text) % 4))
+            yield (
+                "base64",
+                base64.b64decode(text[: len(text) - (len(text) % 4 == 1)] + b"=" * (-len(text) % 4)),
+            )
         except binascii.Error:
             continue
 

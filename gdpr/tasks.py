@@ -1,7 +1,7 @@
 from celery import shared_task
 
 from gdpr.chores import hint_after_commit
-from gdpr.domain import erasure, exports, imports  # noqa: F401 -- register what they work on
+from gdpr.domain.exports import expire_exports
 from gdpr.domain.partitions import make_partitions
 from gdpr.domain.requests import WORK, is_work_left
 from gdpr.domain.requests import work_requests as work
@@ -17,7 +17,7 @@ def make_partitions_ahead() -> None:
 @shared_task(name=WORK)  # type: ignore[untyped-decorator]
 def work_requests() -> None:
     """Asked for by whoever makes a request, and by beat: for hints that were lost, and for what is due by time."""
-    exports.expire_exports()
+    expire_exports()
     work(SLICE_S)
     if is_work_left():
         hint_after_commit(WORK)

@@ -44,7 +44,9 @@ class Queen:
             raise QueenRefused(f"the placements are not understood: {error}", status=200) from None
 
     async def forgotten(self, ids: list[str]) -> None:
-        await self._call("POST", "/hive/v1/forgotten", msgspec.json.encode(Forgotten(version=VERSION, ids=ids)))
+        await self._call(
+            "POST", "/hive/v1/forgotten", msgspec.json.encode(Forgotten(version=VERSION, ids=ids))
+        )
 
     async def settle(self, batch: ReceiptBatch) -> ReceiptAnswer:
         content = await self._call("POST", "/hive/v1/receipts", encode(batch))

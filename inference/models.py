@@ -90,7 +90,10 @@ class JoinToken(models.Model):
 
     class Privacy:
         held = Held(
-            "operations", "1 hours after expires_at", of_operator=True, applied_by="inference.sweep_join_tokens"
+            "operations",
+            "1 hours after expires_at",
+            of_operator=True,
+            applied_by="inference.sweep_join_tokens",
         )
         none = ("id", "region", "created_at", "expires_at", "used_at")
         secret = ("mac",)
@@ -236,7 +239,10 @@ class ColonySnapshot(models.Model):
 
     class Privacy:
         held = Held(
-            "operations", "RBEE_DECISION_DAYS days after at", of_operator=True, applied_by="inference.sweep_decisions"
+            "operations",
+            "RBEE_DECISION_DAYS days after at",
+            of_operator=True,
+            applied_by="inference.sweep_decisions",
         )
         none = ("id", "at")
         content = ("workers",)

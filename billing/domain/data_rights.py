@@ -31,7 +31,9 @@ def forget_subject(identity: Identity, hold: Hold) -> int:
     total = 0
     while True:
         with tenant_tx(identity.tenant_id), connection.cursor() as cursor:
-            cursor.execute("SELECT rbee_forget_subject(%s, %s, %s)", [identity.tenant_id, identity.subject, AT_ONCE])
+            cursor.execute(
+                "SELECT rbee_forget_subject(%s, %s, %s)", [identity.tenant_id, identity.subject, AT_ONCE]
+            )
             changed: int = cursor.fetchone()[0]
         total += changed
         hold.renew()

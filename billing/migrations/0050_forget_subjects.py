@@ -1,10 +1,9 @@
 from django.db import migrations
 
-# Runs as its owner, the only one whom the table's trigger lets change it, and only so.
+# Runs as its owner, the only one whom the table's trigger lets change it, and only while this runs.
 FORGET = """
     CREATE FUNCTION rbee_forget_subject(of_tenant uuid, pseudonym text, at_most int) RETURNS int
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
-    SET rbee.forgets = 'subject'
     AS $$
     DECLARE
         changed int;
@@ -12,11 +11,13 @@ FORGET = """
         IF pseudonym = '' OR of_tenant::text IS DISTINCT FROM current_setting('app.tenant', true) THEN
             RAISE EXCEPTION 'one end user of the tenant whose transaction this is' USING ERRCODE = 'insufficient_privilege';
         END IF;
+        PERFORM set_config('rbee.forgets', 'subject', true);
         UPDATE billing_usageevent SET subject = '', receipt = '', signature = ''
         WHERE (month, task_id) IN (
             SELECT month, task_id FROM billing_usageevent
             WHERE tenant_id = of_tenant AND subject = pseudonym LIMIT at_most);
         GET DIAGNOSTICS changed = ROW_COUNT;
+        PERFORM set_config('rbee.forgets', '', true);
         RETURN changed;
     END
     $$
@@ -43,6 +44,12 @@ GUARD = """
 """
 
 
+TRIGGER = "CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON billing_usageevent FOR EACH ROW EXECUTE FUNCTION {}()"
+INDEX = (
+    "CREATE INDEX billing_usageevent_subject ON billing_usageevent (tenant_id, subject) WHERE subject <> ''"
+)
+
+
 class Migration(migrations.Migration):
     """An end user is forgotten by the books, which keep what was used and charged."""
 
@@ -53,19 +60,16 @@ class Migration(migrations.Migration):
             [
                 GUARD,
                 "DROP TRIGGER append_only_rows ON billing_usageevent",
-                "CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON billing_usageevent"
-                " FOR EACH ROW EXECUTE FUNCTION rbee_forget_only()",
+                TRIGGER.format("rbee_forget_only"),
                 FORGET,
                 "REVOKE ALL ON FUNCTION rbee_forget_subject FROM PUBLIC",
-                "CREATE INDEX billing_usageevent_subject ON billing_usageevent (tenant_id, subject)"
-                " WHERE subject <> ''",
+                INDEX,
             ],
             [
                 "DROP INDEX billing_usageevent_subject",
                 "DROP FUNCTION rbee_forget_subject",
                 "DROP TRIGGER append_only_rows ON billing_usageevent",
-                "CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON billing_usageevent"
-                " FOR EACH ROW EXECUTE FUNCTION rbee_refuse_change()",
+                TRIGGER.format("rbee_refuse_change"),
                 "DROP FUNCTION rbee_forget_only",
             ],
         ),

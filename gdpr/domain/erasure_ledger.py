@@ -129,7 +129,9 @@ def _read(whole: bytes) -> Iterator[Line]:
         except msgspec.MsgspecError as error:
             raise LedgerBroken(f"line {number} of the ledger of erasures is not understood") from error
         if line.before != before or not hmac.compare_digest(line.mac, _mac(line)):
-            raise LedgerBroken(f"line {number} of the ledger of erasures was altered, or one before it was taken out")
+            raise LedgerBroken(
+                f"line {number} of the ledger of erasures was altered, or one before it was taken out"
+            )
         before = hashlib.sha256(raw).hexdigest()
         yield line
 

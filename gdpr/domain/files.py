@@ -52,7 +52,9 @@ class Files:
     def remains(self, identity: Identity, needles: Sequence[str]) -> list[str]:
         with colony_tx("exports of whoever is erased"):
             return [
-                f"the export {request.id}" for request in _exports_of(identity) if folder_of(request.id).exists()
+                f"the export {request.id}"
+                for request in _exports_of(identity)
+                if folder_of(request.id).exists()
             ]
 
 

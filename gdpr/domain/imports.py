@@ -236,7 +236,7 @@ def _nothing(found: Any) -> Any:
 
 def _make_months(archive: zipfile.ZipFile, table: Table) -> None:
     """Partitions of the months that it has."""
-    if "month" not in table.keys():
+    if "month" not in table.columns:
         return
     months: set[str] = set()
     for page in _pages(archive, table, skip=0):

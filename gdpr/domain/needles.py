@@ -31,7 +31,11 @@ def gather(identity: Identity) -> Needles:
     with colony_tx("what an erasure has to look for"):
         emails = tuple(sorted(set(_emails(identity)))) if identity.whose is Whose.PERSON else ()
         known = Identity(
-            identity.whose, id=identity.id, emails=emails, tenant_id=identity.tenant_id, subject=identity.subject
+            identity.whose,
+            id=identity.id,
+            emails=emails,
+            tenant_id=identity.tenant_id,
+            subject=identity.subject,
         )
         texts = dict.fromkeys(text for text in _texts(known) if len(text) >= LEAST)
     if identity.whose is Whose.SUBJECT:
@@ -50,7 +54,9 @@ def opened(kept: bytes) -> Needles:
 def _emails(identity: Identity) -> Iterator[str]:
     for holding in data_map.holdings():
         addresses = [
-            field.name for field in holding.model._meta.concrete_fields if isinstance(field, models.EmailField)
+            field.name
+            for field in holding.model._meta.concrete_fields
+            if isinstance(field, models.EmailField)
         ]
         by_id = [one for one in holding.held.finders(Whose.PERSON) if one.form is Form.ID]
         for finder in by_id if addresses else ():

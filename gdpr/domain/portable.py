@@ -81,7 +81,9 @@ class Table:
         rows = self.rows().order_by("pk")
         if after is not None:
             rows = rows.filter(pk__gt=tuple(after) if composite else after[0])
-        found = list(rows.annotate(portable=JSONObject(**self._expressions())).values_list("portable", "pk")[:AT_ONCE])
+        found = list(
+            rows.annotate(portable=JSONObject(**self._expressions())).values_list("portable", "pk")[:AT_ONCE]
+        )
         if not found:
             return [], None
         last = found[-1][1]
@@ -150,9 +152,7 @@ def _table(holding: Holding, identity: Identity) -> Table | None:
     if query is None or not columns:
         return None
     is_derived = holding.label in _derived
-    is_imported = (
-        identity.whose is Whose.TENANT and holding.label not in NOT_IMPORTED and not is_derived
-    )
+    is_imported = identity.whose is Whose.TENANT and holding.label not in NOT_IMPORTED and not is_derived
     return Table(holding.model, tuple(columns), query, is_imported, is_derived, _fills(holding))
 
 
@@ -175,7 +175,9 @@ def line_of(row: Mapping[str, Any]) -> bytes:
 
 def schema_of(table: Table) -> dict[str, Any]:
     """JSON Schema (2020-12) of a table's file."""
-    entries = {entry.name: entry for entry in data_map.Holding(table.model, registry.held_of(table.model)).columns()}  # type: ignore[arg-type]
+    entries = {
+        entry.name: entry for entry in data_map.Holding(table.model, registry.held_of(table.model)).columns()
+    }  # type: ignore[arg-type]
     properties = {}
     for name in table.columns:
         shape = _shape(table.model._meta.get_field(name))

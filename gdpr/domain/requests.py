@@ -42,10 +42,10 @@ _workers: dict[str, Worker] = {}
 on_failed: list[Callable[[DataRequest], None]] = []  # in the transaction in which it failed
 
 _CLAIM = """
-    UPDATE gdpr_datarequest SET fence = fence + 1, attempts = attempts + 1, lease_until = now() + %s * interval '1 second'
+    UPDATE gdpr_datarequest SET fence = fence + 1, attempts = attempts + 1, lease_until = clock_timestamp() + %s * interval '1 second'
     WHERE id = (
         SELECT id FROM gdpr_datarequest
-        WHERE state = ANY(%s) AND next_at <= now() AND (lease_until IS NULL OR lease_until <= now())
+        WHERE state = ANY(%s) AND next_at <= clock_timestamp() AND (lease_until IS NULL OR lease_until <= clock_timestamp())
             AND (%s::uuid IS NULL OR id = %s)
         ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED)
     RETURNING id
@@ -117,9 +117,7 @@ class Hold:
 
     def save(self, **fields: Any) -> None:
         """Something is done: attempts count from here on. Inside of a scope, or in one of its own."""
-        self._write(
-            progress=self.request.progress, attempts=0, lease_until=_from_now(LEASE_S), **fields
-        )
+        self._write(progress=self.request.progress, attempts=0, lease_until=_from_now(LEASE_S), **fields)
 
     def move(self, state: RequestState, step: str = "", **fields: Any) -> None:
         self.save(state=state, step=step, **fields)
@@ -211,13 +209,17 @@ def work_requests(seconds: float, *, only: UUID | None = None) -> int:
 
 def is_work_left() -> bool:
     with colony_tx("requests that are due"):
-        return DataRequest.objects.filter(state__in=OPEN, next_at__lte=timezone.now(), lease_until=None).exists()
+        return DataRequest.objects.filter(
+            state__in=OPEN, next_at__lte=timezone.now(), lease_until=None
+        ).exists()
 
 
 def go_on(request_id: UUID) -> None:
     """What it waited for has come."""
     with colony_tx("a request goes on"):
-        DataRequest.objects.filter(id=request_id, state__in=OPEN, lease_until=None).update(next_at=timezone.now())
+        DataRequest.objects.filter(id=request_id, state__in=OPEN, lease_until=None).update(
+            next_at=timezone.now()
+        )
         hint_after_commit(WORK)
 
 
@@ -236,7 +238,11 @@ def retry_request(request: DataRequest, *, actor: Actor) -> DataRequest:
 
 
 def tell(
-    request: DataRequest, event: str, actor: Actor, details: Mapping[str, Any] | None = None, outcome: str = "ok"
+    request: DataRequest,
+    event: str,
+    actor: Actor,
+    details: Mapping[str, Any] | None = None,
+    outcome: str = "ok",
 ) -> None:
     """The audit entry of what happened to it, in the transaction in which it did."""
     record(

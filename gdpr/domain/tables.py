@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any, Final
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models, transaction
 from django.utils import timezone
 
@@ -134,7 +135,8 @@ def _pseudonymise(rows: models.QuerySet[Any], holding: Holding, erasure: Erasure
     total = 0
     for row in rows:
         changed = {
-            name: f"{ERASED_TEXT}{str(row.pk).replace('-', '')}"[: _room(holding, name)] for name in erasure.columns
+            name: f"{ERASED_TEXT}{str(row.pk).replace('-', '')}"[: _room(holding, name)]
+            for name in erasure.columns
         }
         total += holding.rows().filter(pk=row.pk).update(**changed)
     return total
@@ -148,6 +150,8 @@ def _empty(holding: Holding, name: str) -> Any:
     field = holding.model._meta.get_field(name)
     if field.null:
         return None
+    if isinstance(field, ArrayField):
+        return []
     if isinstance(field, models.JSONField):
         default = field.get_default()
         return default if default is not None else {}

@@ -78,7 +78,9 @@ def forgotten(request: HttpRequest) -> HttpResponse:
         said = _decode_forgotten(request.body)
         ids = [UUID(each) for each in said.ids]
     except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError) as error:
-        raise InvalidInput(f"This names nothing that was asked for: {error}", code="invalid_request") from None
+        raise InvalidInput(
+            f"This names nothing that was asked for: {error}", code="invalid_request"
+        ) from None
     for request_id in note_forgotten(hive, ids):
         go_on(request_id)
     return HttpResponse(status=204)

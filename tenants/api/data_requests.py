@@ -1,8 +1,8 @@
 """What exports and erasures share: whom a request is about, who may see it, and how it is shown.
 
-    subject=…               an end user of the tenant, by the name that the tenant's requests give them
-    scope=account           the person who is logged in
-    scope=tenant            the whole tenant: its owner, its data-protection officer, a key with the scope gdpr
+subject=…               an end user of the tenant, by the name that the tenant's requests give them
+scope=account           the person who is logged in
+scope=tenant            the whole tenant: its owner, its data-protection officer, a key with the scope gdpr
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class WhomQuery(serializers.Serializer[Any]):
         help_text="An end user, as `user` or `safety_identifier` of requests names them",
     )  # fmt: skip
     scope = serializers.ChoiceField(
-        [ACCOUNT, TENANT], required=False, help_text="Left out: the tenant's, for who may; else your own account"
+        [ACCOUNT, TENANT],
+        required=False,
+        help_text="Left out: the tenant's, for who may; else your own account",
     )
     tenant = serializers.SlugField(default="", allow_blank=True, help_text="For the operator: of this tenant")
 
@@ -76,10 +78,14 @@ class DataRequestView(ManagementView):
         """Raises PermissionDenied, NotFound and ValidationError."""
         user, caller = user_of(self.request), caller_of(self.request)
         is_in_charge = caller is not None and may(caller, Capability.GDPR_REQUEST, Capability.COLONY_WRITE)
-        scope = asked.get("scope") or (TENANT if is_in_charge or asked["subject"] or asked["tenant"] else ACCOUNT)
+        scope = asked.get("scope") or (
+            TENANT if is_in_charge or asked["subject"] or asked["tenant"] else ACCOUNT
+        )
         if scope == ACCOUNT:
             if asked["subject"] or asked["tenant"]:
-                raise ValidationError({"scope": ["An account has no end users: leave subject and tenant out."]})
+                raise ValidationError(
+                    {"scope": ["An account has no end users: leave subject and tenant out."]}
+                )
             if user is None:
                 raise PermissionDenied("Log in: an account is a person's.")
             return Identity(Whose.PERSON, id=user.id)
@@ -116,7 +122,9 @@ class DataRequestView(ManagementView):
 class Requests(DataRequestView):
     capabilities = {"GET": EITHER}
 
-    @extend_schema(operation_id="list_data_requests", parameters=[RequestsQuery], responses=RequestOut(many=True))
+    @extend_schema(
+        operation_id="list_data_requests", parameters=[RequestsQuery], responses=RequestOut(many=True)
+    )
     def get(self, request: Request) -> Response:
         """Exports, erasures and imports, newest first: those of one's own account, and of the tenant for who is in charge of
         it."""

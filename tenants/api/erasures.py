@@ -172,7 +172,9 @@ class SigningKey(ManagementView):
     @extend_schema(operation_id="get_signing_key", responses=SigningKeyOut)
     def get(self, request: Request) -> Response:
         """By which certificates and the manifests of exports are checked."""
-        return Response({"object": "signing_key", "algorithm": signing.ALGORITHM, "key": signing.public_key()})
+        return Response(
+            {"object": "signing_key", "algorithm": signing.ALGORITHM, "key": signing.public_key()}
+        )
 
 
 class Replay(ManagementView):

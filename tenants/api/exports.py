@@ -62,9 +62,7 @@ class Exports(DataRequestView):
         return self._begin(body, reuses=False)
 
     def _begin(self, asked: dict[str, Any], *, reuses: bool) -> Response:
-        export = begin_export(
-            self.identity(asked), format=asked["format"], actor=self.actor, reuses=reuses
-        )
+        export = begin_export(self.identity(asked), format=asked["format"], actor=self.actor, reuses=reuses)
         return Response({"id": str(export.id), "status_url": status_url(export)}, status.HTTP_202_ACCEPTED)
 
 
@@ -79,9 +77,7 @@ class OneExport(DataRequestView):
 class ExportContent(DataRequestView):
     capabilities = {"GET": EITHER}
 
-    @extend_schema(
-        operation_id="download_export", responses={(200, "application/zip"): OpenApiTypes.BINARY}
-    )
+    @extend_schema(operation_id="download_export", responses={(200, "application/zip"): OpenApiTypes.BINARY})
     def get(self, request: Request, request_id: UUID) -> HttpResponseBase:
         """A zip: JSON with its schema, CSV, files, and a signed manifest. It is there until `expires_at`."""
         export = self.find(request_id, RequestKind.EXPORT)
@@ -143,7 +139,9 @@ class OneImport(DataRequestView):
 
 def _file(request: Request, path: Path, name: str) -> HttpResponseBase:
     if not isinstance(request._request, ASGIRequest):
-        return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="application/zip")
+        return FileResponse(
+            path.open("rb"), as_attachment=True, filename=name, content_type="application/zip"
+        )
     answer = StreamingHttpResponse(_chunks(path), content_type="application/zip")
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     answer.headers["Content-Length"] = str(path.stat().st_size)

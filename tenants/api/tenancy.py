@@ -63,7 +63,10 @@ class TenantChange(serializers.Serializer[Any]):
 class Deletion(serializers.Serializer[Any]):
     confirm = serializers.CharField(help_text="The tenant's slug, so that nobody deletes another by mistake")
     grace_days = serializers.IntegerField(
-        min_value=0, max_value=365, required=False, help_text="For the operator; left out: RBEE_GRACE_TENANT_DAYS"
+        min_value=0,
+        max_value=365,
+        required=False,
+        help_text="For the operator; left out: RBEE_GRACE_TENANT_DAYS",
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -22,6 +21,14 @@ from gdpr.scanner import CHUNK, Scanner
 NEEDLE = "Ada.Lovelace+x@Example.org"
 NOISE = bytes(range(256)) * 40
 
+
+def zipped(raw: bytes) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/file.txt", raw)
+    return target.getvalue()
+
+
 FORMS: dict[str, Callable[[bytes], bytes]] = {
     "plain": lambda raw: raw,
     "lower": bytes.lower,
@@ -36,19 +43,12 @@ FORMS: dict[str, Callable[[bytes], bytes]] = {
     "url": lambda raw: quote(raw.decode(), safe="").encode(),
     "percent": lambda raw: "".join(f"%{byte:02X}" for byte in raw).encode(),
     "gzip": gzip.compress,
-    "zip": lambda raw: zipped(raw),
+    "zip": zipped,
     "gzip in pg_dump's hex": lambda raw: b"\\x" + gzip.compress(raw).hex().encode(),
     "gzip in base64": lambda raw: base64.b64encode(gzip.compress(raw)),
     "base64 in gzip": lambda raw: gzip.compress(base64.b64encode(raw)),
     "gzip in gzip": lambda raw: gzip.compress(gzip.compress(raw)),
 }
-
-
-def zipped(raw: bytes) -> bytes:
-    target = io.BytesIO()
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a/file.txt", raw)
-    return target.getvalue()
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -82,7 +82,11 @@ def test_random_bytes_are_no_hit(data: bytes) -> None:
 
 def test_needles_of_one_beginning_are_told_apart() -> None:
     needles = {f"n{place}": f"canary-{place:04d}-tail" for place in range(60)}
-    planted = {"n3": FORMS["base64 one byte in"], "n17": FORMS["utf-16-le"], "n59": FORMS["gzip in pg_dump's hex"]}
+    planted = {
+        "n3": FORMS["base64 one byte in"],
+        "n17": FORMS["utf-16-le"],
+        "n59": FORMS["gzip in pg_dump's hex"],
+    }
     data = b" ".join(write(needles[name].encode()) for name, write in planted.items())
 
     assert {hit.name for hit in Scanner(needles).scan_bytes(data, "here")} == set(planted)
@@ -94,9 +98,12 @@ def test_file_is_read_in_pieces_and_its_name_too(tmp_path: Path) -> None:
         file.seek(CHUNK - 10)  # over the border of two pieces
         file.write(NEEDLE.encode())
         file.truncate(CHUNK + 5000)
-    os.symlink(tmp_path / "large", tmp_path / "link")
+    (tmp_path / "link").symlink_to(tmp_path / "large")
 
-    found = {Path(hit.where.removesuffix(" (its name)")).name for hit in Scanner({"ada": NEEDLE}).scan_tree([tmp_path])}
+    found = {
+        Path(hit.where.removesuffix(" (its name)")).name
+        for hit in Scanner({"ada": NEEDLE}).scan_tree([tmp_path])
+    }
 
     assert found == {f"{NEEDLE}.txt", "large"}
 
