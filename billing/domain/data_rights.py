@@ -48,8 +48,8 @@ def invoices_of(identity: Identity) -> Iterator[portable.File]:
     for invoice_id in ids:
         with tenant_tx(identity.tenant_id):
             invoice = Invoice.objects.get(id=invoice_id)
-            lines = list(invoice.lines.all())
-        yield f"invoices/{_file_name(invoice.number)}.pdf", pdf_of(invoice, lines)
+            content = pdf_of(invoice, list(invoice.lines.all()))
+        yield f"invoices/{_file_name(invoice.number)}.pdf", content
 
 
 def _file_name(number: str) -> str:

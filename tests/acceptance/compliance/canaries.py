@@ -11,6 +11,7 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -18,7 +19,6 @@ from uuid import UUID
 
 import psycopg
 import redis
-from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
@@ -32,6 +32,7 @@ from gdpr.scope import colony_tx
 from hive_agent.spool import Spool
 from rbee_cli.up.postgres import Postgres
 from tests.acceptance.tenants.isolation.world import World, make_world
+from tests.conftest import close_connections
 
 COPY: Final = re.compile(rb"^COPY public\.(\w+) ")
 SEALED: Final = {"Invoice"}  # a trigger refuses to change it
@@ -60,6 +61,7 @@ class Garden:
     world: World
     stem: str
     planted: dict[str, str] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def tenant_id(self) -> UUID:
@@ -74,7 +76,7 @@ class Garden:
         return Scanner({word: word for word in self.planted})
 
     def word(self, where: str) -> str:
-        word = f"{self.stem}{len(self.planted):03d}Q"
+        word = f"{self.stem}{next(self.numbers):03d}Q"
         self.planted[word] = where
         return word
 
@@ -111,7 +113,6 @@ def _plant_row(garden: Garden, holding: Holding, row: models.Model, telling: lis
         value = _value(column, word, len(garden.planted))
         if value is None:
             del garden.planted[word]
-            garden.planted.pop(word, None)
         else:
             changed[name] = value
     if changed:
@@ -140,7 +141,9 @@ def _plant_redis(garden: Garden, redis_url: str) -> None:
     tenant = garden.tenant_id.hex
     with redis.Redis.from_url(redis_url) as client:
         for place, write in enumerate(BINARY_FORMS):
-            client.set(f"rbee:idem:{tenant}:{secrets.token_hex(8)}:answer", write(garden.word(f"redis {place}")))
+            client.set(
+                f"rbee:idem:{tenant}:{secrets.token_hex(8)}:answer", write(garden.word(f"redis {place}"))
+            )
         client.set(f"rbee:lim:{tenant}:project:{garden.word('redis key')}:day", 1)
 
 
@@ -229,9 +232,11 @@ class Everywhere:
 
 
 def flush(postgres: Postgres) -> None:
-    """What the server has in memory only into its files: a restart does it, and needs no superuser."""
-    postgres.stop()
-    postgres.start()
+    """What the server has in memory only into its files: its end writes a checkpoint, and needs no superuser."""
+    close_connections()
+    postgres.stop(30)
+    postgres.respawn()
+    postgres.wait_ready()
 
 
 def tables_kept(certificate: dict[str, Any]) -> set[str]:
@@ -242,6 +247,3 @@ def tables_kept(certificate: dict[str, Any]) -> set[str]:
 
 def is_in(table: str, kept: set[str]) -> bool:
     return re.sub(r"_\d{4}_\d\d$", "", table) in kept
-
-
-_ = settings
