@@ -69,5 +69,7 @@ class LedgerGate:
             _log.warning("the ledger of erasures was not compared: %s", type(error).__name__)
             return
         if is_shut and not self.is_shut:
-            _log.error(MESSAGE)
+            _log.error(
+                "this database is behind the ledger of erasures: nothing is served until rbee gdpr replay"
+            )
         self.is_shut = is_shut

@@ -231,10 +231,13 @@ class Everywhere:
                     yield table, path
 
 
-def flush(postgres: Postgres) -> None:
-    """What the server has in memory only into its files: its end writes a checkpoint, and needs no superuser."""
+def flush(postgres: Postgres, statement: str = "") -> None:
+    """What the server has in memory only into its files: its end writes a checkpoint, and needs no superuser. `statement` is
+    a superuser's, meanwhile."""
     close_connections()
     postgres.stop(30)
+    if statement:
+        postgres._execute(postgres.folders.postgres, postgres._major(), statement)
     postgres.respawn()
     postgres.wait_ready()
 
