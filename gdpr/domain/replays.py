@@ -67,7 +67,7 @@ class Watch:
         now, found = time.monotonic(), stamp()
         if found == (0, 0):
             return False
-        if found != self._stamp or now - self._asked_at > LOOK_S:
+        if found != self._stamp or self._is_behind or now - self._asked_at > LOOK_S:
             self._stamp, self._asked_at = found, now
             self._is_behind = _is_behind()
         return self._is_behind

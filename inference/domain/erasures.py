@@ -73,7 +73,8 @@ class Hives:
 
 
 def erasures_of(hive: Hive) -> list[protocol.Forgetting]:
-    asked = HiveErasure.objects.filter(hive=hive, done_at=None).order_by("id")
+    with colony_tx("what a hive is to forget"):
+        asked = list(HiveErasure.objects.filter(hive=hive, done_at=None).order_by("id"))
     return [protocol.Forgetting(id=each.id.hex, whose=each.whose) for each in asked]
 
 
