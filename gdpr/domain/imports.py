@@ -193,14 +193,14 @@ def _insert(table: Table, rows: list[dict[str, Any]]) -> None:
     """By PostgreSQL's own reading of JSON, which is exact. In a scope."""
     for row in rows:
         for name in table.columns:
-            found = table.model._meta.get_field(name)
-            natural = natural_key_of(found.related_model) if found.is_relation else ""  # type: ignore[arg-type]
+            found: Any = table.model._meta.get_field(name)
+            natural = natural_key_of(found.related_model) if found.is_relation else ""
             if natural:
-                row[str(found.column)] = _named(found.related_model, natural, row.pop(name))  # type: ignore[arg-type]
+                row[str(found.column)] = _named(found.related_model, natural, row.pop(name))
         row.update({_column(table, name): fill() for name, fill in table.fill.items()})
-        for found in table.model._meta.concrete_fields:
-            if found.column and found.column not in row:
-                row[str(found.column)] = _nothing(found)
+        for column in table.model._meta.concrete_fields:
+            if column.column and column.column not in row:
+                row[str(column.column)] = _nothing(column)
     columns = sorted(rows[0])
     names = ", ".join(connection.ops.quote_name(column) for column in columns)
     name = connection.ops.quote_name(table.model._meta.db_table)
@@ -212,7 +212,8 @@ def _insert(table: Table, rows: list[dict[str, Any]]) -> None:
 
 
 def _column(table: Table, name: str) -> str:
-    return str(table.model._meta.get_field(name).column)
+    found: Any = table.model._meta.get_field(name)
+    return str(found.column)
 
 
 def _named(model: type[models.Model], natural: str, value: str | None) -> Any:

@@ -66,7 +66,7 @@ class Table:
 
     def key(self, name: str) -> str:
         """Of the JSON: the column's name, or the field's where a name stands for the row."""
-        found = self.model._meta.get_field(name)
+        found: Any = self.model._meta.get_field(name)
         return name if _natural(found) else str(found.column)
 
     def keys(self) -> list[str]:
@@ -93,7 +93,7 @@ class Table:
         return {self.key(name): self._expression(name) for name in self.columns}
 
     def _expression(self, name: str) -> Any:
-        found = self.model._meta.get_field(name)
+        found: Any = self.model._meta.get_field(name)
         if natural := _natural(found):
             return F(f"{name}__{natural}")
         if isinstance(found, models.DecimalField):
@@ -175,9 +175,9 @@ def line_of(row: Mapping[str, Any]) -> bytes:
 
 def schema_of(table: Table) -> dict[str, Any]:
     """JSON Schema (2020-12) of a table's file."""
-    entries = {
-        entry.name: entry for entry in data_map.Holding(table.model, registry.held_of(table.model)).columns()
-    }  # type: ignore[arg-type]
+    held = registry.held_of(table.model)
+    described = Holding(table.model, held).columns() if held is not None else []
+    entries = {entry.name: entry for entry in described}
     properties = {}
     for name in table.columns:
         shape = _shape(table.model._meta.get_field(name))

@@ -12,9 +12,10 @@ from django.db import connection, models, transaction
 from django.utils import timezone
 
 from gdpr import data_map
+from gdpr.activities import Law
 from gdpr.data_map import Holding
 from gdpr.domain.holders import Erased, Hold
-from gdpr.holding import Action, Erasure, Identity, Law
+from gdpr.holding import Action, Erasure, Identity
 from gdpr.scope import colony_tx
 
 AT_ONCE: Final = 5000  # rows

@@ -38,7 +38,7 @@ from tests.factories.tenants import TESTER, make_key, make_member, make_plan, ma
 
 USAGE_ROWS = 1_000_000
 MINUTES_MAX = 15
-SECRETS = ("password", "mac", "secret", "salt", "token")
+SECRETS = {"password", "mac", "old_mac", "last4", "old_last4", "secret_sealed", "salt", "answer_sealed"}
 
 MANY = """
     INSERT INTO billing_usageevent (month, task_id, tenant_id, project_id, key_id, price_id, attempt, request_id, subject,
@@ -186,7 +186,7 @@ def no_secret_is_in(archive: Path) -> None:
         for name in whole.namelist():
             if name.startswith("schema/"):
                 columns = json.loads(whole.read(name))["items"]["properties"]
-                assert not [column for column in columns if any(word in column for word in SECRETS)], name
+                assert not SECRETS & set(columns), name
         csv = whole.read("csv/tenants.ApiKey.csv").decode()
     assert "'=SUM(A1)" in csv  # a spreadsheet runs nothing of it
     assert "ключ" in csv
