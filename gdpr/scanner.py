@@ -134,6 +134,7 @@ def forms_of(text: str) -> dict[str, bytes]:
         "hex": raw.hex().encode(),
         "HEX": raw.hex().upper().encode(),
         "url": quote(text, safe="").encode(),
+        "path": quote(text).encode(),
         "percent": "".join(f"%{byte:02x}" for byte in raw).encode(),
         "PERCENT": "".join(f"%{byte:02X}" for byte in raw).encode(),
         "json": "".join(char if char.isascii() else f"\\u{ord(char):04x}" for char in text).encode(),

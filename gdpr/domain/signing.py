@@ -10,7 +10,6 @@ database that is restored or stolen signs nothing.
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -46,12 +45,14 @@ def open_document(signed: Any, key: str) -> dict[str, Any]:
     """`key`: of whom it has to be. Raises BadSignature."""
     try:
         document, signature = signed["document"], signed["signature"]
-        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True))
-        value = base64.b64decode(signature["value"], validate=True)
         if signature["algorithm"] != ALGORITHM or signature["key"] != key:
             raise BadSignature("it is signed by another key")
+        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True))
+        value = base64.b64decode(signature["value"], validate=True)
         public.verify(value, CONTEXT + canonical_json(document))
-    except (KeyError, TypeError, binascii.Error, InvalidSignature) as error:
+    except (KeyError, TypeError, ValueError, InvalidSignature) as error:
+        if isinstance(error, BadSignature):
+            raise
         raise BadSignature("the signature does not fit the document") from error
     if not isinstance(document, dict):
         raise BadSignature("the document is no object")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from typing import Any, Final
 
@@ -20,13 +19,13 @@ def checked_document(signed: Any, key: str) -> dict[str, Any]:
     """What is signed, once `key` (base64) has signed it. Raises CliError."""
     try:
         document, signature = signed["document"], signed["signature"]
-        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True))
-        value = base64.b64decode(signature["value"], validate=True)
         if signature["algorithm"] != ALGORITHM or signature["key"] != key:
             raise CliError(f"it was signed by another key: {signature['key']}")
+        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(key, validate=True))
+        value = base64.b64decode(signature["value"], validate=True)
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         public.verify(value, CONTEXT + canonical.encode())
-    except (KeyError, TypeError, ValueError, binascii.Error, InvalidSignature):
+    except (KeyError, TypeError, ValueError, InvalidSignature):
         raise CliError("the signature does not fit: it was altered, or is no document of a colony") from None
     if not isinstance(document, dict):
         raise CliError("the signature does not fit: it was altered, or is no document of a colony")
