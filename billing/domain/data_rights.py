@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
 
 from django.db import connection
 
 from billing.domain.invoice_pdf import pdf_of
-from billing.models import Invoice
+from billing.domain.prices import ensure_card
+from billing.models import Invoice, Price
 from gdpr.domain import portable
+from gdpr.domain.audit import Actor
 from gdpr.domain.holders import Hold
 from gdpr.domain.tables import register_clearer
 from gdpr.holding import Identity, Whose
@@ -21,6 +24,7 @@ AT_ONCE: Final = 5000
 def register() -> None:
     register_clearer("billing.UsageEvent", forget_subject)
     portable.register_derived("billing.Balance")  # the ledger's trigger keeps it
+    portable.register_preparation("billing.UsageEvent", _know_prices)
     portable.register_files(Whose.TENANT, invoices_of)
 
 
@@ -39,6 +43,24 @@ def forget_subject(identity: Identity, hold: Hold) -> int:
         hold.renew()
         if changed < AT_ONCE:
             return total
+
+
+def _know_prices(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Events name prices of the colony that they come from. What each was charged stands with it; the price itself is a
+    name that no model of this colony has."""
+    wanted = {UUID(row["price_id"]): str(row["currency"]) for row in rows}
+    known = set(Price.objects.filter(id__in=wanted).values_list("id", flat=True))
+    missing = wanted.keys() - known
+    if not missing:
+        return
+    card = ensure_card(actor=Actor.system("import"))
+    Price.objects.bulk_create(
+        Price(
+            id=price_id, card=card, model=f"imported-{price_id.hex}", version=1, currency=wanted[price_id], prices={},
+            is_free=True,
+        )
+        for price_id in sorted(missing)
+    )  # fmt: skip
 
 
 def invoices_of(identity: Identity) -> Iterator[portable.File]:

@@ -25,7 +25,7 @@ from gdpr.domain import signing
 from gdpr.domain.audit import Actor
 from gdpr.domain.exports import ARCHIVE, MANIFEST, TYPE, VERSION
 from gdpr.domain.files import folder_of, remove_folder
-from gdpr.domain.portable import Table, line_of, natural_key_of, tables_of
+from gdpr.domain.portable import Table, line_of, natural_key_of, prepare_rows, tables_of
 from gdpr.domain.requests import Hold, RequestRefused, make_request, tell, works_on
 from gdpr.holding import Identity, Whose
 from gdpr.ids import uuid7
@@ -152,13 +152,16 @@ def _read_table(hold: Hold, archive: zipfile.ZipFile, table: Table, until: float
     total = progress["totals"][table.label]
     _make_months(archive, table)
     for rows in _pages(archive, table, skip=progress["at"]):
-        progress["at"] += len(rows)
-        with colony_tx("an import writes"):
-            try:
+        before = progress["at"]
+        try:
+            with colony_tx("an import writes"):
+                prepare_rows(table.label, rows)
                 _insert(table, rows)
-            except IntegrityError as error:
-                raise Differs(f"{table.label} has rows that are in the way") from error
-            hold.save()
+                progress["at"] = before + len(rows)
+                hold.save()
+        except IntegrityError as error:
+            progress["at"] = before
+            raise Differs(f"{table.label} has rows that are in the way") from error
         if time.monotonic() >= until and progress["at"] < total:
             return False
     progress["rows"][table.label] = progress["at"]

@@ -106,6 +106,7 @@ _extras: dict[str, list[Extra]] = {}
 _fillers: dict[tuple[str, str], Callable[[], Any]] = {}
 _files: dict[str, list[Callable[[Identity], Iterator[File]]]] = {}
 _derived: set[str] = set()
+_preparations: dict[str, Callable[[Sequence[Mapping[str, Any]]], None]] = {}
 
 
 def register_natural_key(label: str, column: str) -> None:
@@ -122,6 +123,16 @@ def register_filler(label: str, column: str, fill: Callable[[], Any]) -> None:
 
 def register_files(whose: str, files: Callable[[Identity], Iterator[File]]) -> None:
     _files.setdefault(whose, []).append(files)
+
+
+def register_preparation(label: str, prepare: Callable[[Sequence[Mapping[str, Any]]], None]) -> None:
+    """What has to be there before an import writes such rows. In its transaction."""
+    _preparations[label] = prepare
+
+
+def prepare_rows(label: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if prepare := _preparations.get(label):
+        prepare(rows)
 
 
 def register_derived(label: str) -> None:
