@@ -5,6 +5,7 @@ celery -A rbee.celery worker        celery -A rbee.celery beat
 
 import logging
 import os
+from functools import lru_cache
 from typing import Any
 
 from celery import Celery, Task
@@ -20,10 +21,14 @@ from rbee.env import exit_on_misconfiguration
 with exit_on_misconfiguration():
     settings.RBEE.require("database_url", "celery_broker_url", "secret_key")
 
-from gdpr.domain.replays import Watch
-
 log = logging.getLogger(__name__)
-watch = Watch()
+
+
+@lru_cache(maxsize=1)
+def watch() -> Any:
+    from gdpr.domain.replays import Watch  # needs models, which are there once the worker has started
+
+    return Watch()
 
 
 class Chore(Task):  # type: ignore[misc]
@@ -32,7 +37,7 @@ class Chore(Task):  # type: ignore[misc]
     abstract = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not self.name.startswith("gdpr.") and watch.is_behind():
+        if not self.name.startswith("gdpr.") and watch().is_behind():
             log.warning("%s waits for `rbee gdpr replay`", self.name)
             return None
         return super().__call__(*args, **kwargs)

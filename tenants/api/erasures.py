@@ -75,7 +75,7 @@ class Erasures(DataRequestView):
     @extend_schema(operation_id="erase", request=ErasureBody, responses={202: ErasureAccepted})
     def post(self, request: Request) -> Response:
         """Erases an account, a tenant, or an end user of a tenant (Art. 17), once its time of grace is over."""
-        body = self.read(ErasureBody, {**request.query_params.dict(), **request.data})
+        body = self.read(ErasureBody, {**request.query_params.dict(), **dict(request.data)})
         identity = self.identity(body)
         self._confirm(body, identity)
         erasure = self._begin(identity)

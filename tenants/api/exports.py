@@ -58,7 +58,7 @@ class Exports(DataRequestView):
     @extend_schema(operation_id="make_export", request=ExportQuery, responses={202: Accepted})
     def post(self, request: Request) -> Response:
         """As GET, and another one although one is ready."""
-        body = self.read(ExportQuery, {**request.query_params.dict(), **request.data})
+        body = self.read(ExportQuery, {**request.query_params.dict(), **dict(request.data)})
         return self._begin(body, reuses=False)
 
     def _begin(self, asked: dict[str, Any], *, reuses: bool) -> Response:
@@ -149,7 +149,7 @@ def _file(request: Request, path: Path, name: str) -> HttpResponseBase:
 
 
 async def _chunks(path: Path) -> Any:
-    file = await sync_to_async(path.open)("rb")
+    file = await sync_to_async(lambda: path.open("rb"))()
     try:
         while chunk := await sync_to_async(file.read)(CHUNK):
             yield chunk

@@ -35,7 +35,8 @@ def delete_account(user: User, *, actor: Actor) -> DataRequest:
 
 def lock_account(identity: Identity) -> None:
     """Nobody logs in by it any more, and who is logged in is not. Its sessions go with the other rows."""
+    assert identity.id is not None, "a person has an id"
     with colony_tx("an account is locked"):
         changed = User.objects.filter(id=identity.id, is_active=True).update(is_active=False)
-        if changed and identity.id:
+        if changed:
             record("account.locked", actor=Actor.system("tenants"), object_ref=f"user:{identity.id.hex}")

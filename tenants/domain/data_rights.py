@@ -55,6 +55,7 @@ def _nothing(identity: Identity) -> None:
 
 
 def _people_of(identity: Identity) -> Q:
+    assert identity.tenant_id is not None, "a tenant has an id"
     members = Member._base_manager.filter(tenant_id=identity.tenant_id).values("user_id")
     return Q(id__in=members)
 
