@@ -100,6 +100,8 @@ SPECTACULAR_SETTINGS = {
         "OrganizationRole": "inference.rest.organization.people.ORGANIZATION_ROLES",
         "ProjectRole": "inference.rest.organization.people.PROJECT_ROLES",
         "VersionStatus": "inference.enums.VersionStatus",
+        "DataRequestKind": "gdpr.request_models.RequestKind",
+        "DataRequestState": "gdpr.request_models.RequestState",
         "PaymentMethod": "billing.enums.PaymentMethod",
         "PaymentStatus": "billing.enums.PaymentStatus",
         "ReversalKind": "billing.enums.ReversalKind",

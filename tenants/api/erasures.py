@@ -63,7 +63,7 @@ class SigningKeyOut(serializers.Serializer[Any]):
     key = serializers.CharField(help_text="In base64")
 
 
-class Replayed(serializers.Serializer[Any]):
+class ReplayedErasures(serializers.Serializer[Any]):
     object = serializers.CharField(default="replay")
     erased = RequestOut(many=True)
 
@@ -181,7 +181,7 @@ class Replay(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
     audits = {"POST": "gdpr.erasure.replayed"}
 
-    @extend_schema(operation_id="replay_erasures", request=None, responses=Replayed)
+    @extend_schema(operation_id="replay_erasures", request=None, responses=ReplayedErasures)
     def post(self, request: Request) -> Response:
         """After a backup was restored: erases again what the ledger has and this database does not. Nothing else is served
         until then."""
