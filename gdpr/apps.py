@@ -6,3 +6,10 @@ class GdprConfig(AppConfig):
 
     def ready(self) -> None:
         from gdpr import data_places, foreign  # noqa: F401 -- register
+        from gdpr.domain import erasure, exports, imports  # noqa: F401 -- register what they work on
+        from gdpr.domain.files import Files, Logs
+        from gdpr.domain.holders import register_holder
+        from gdpr.domain.tables import Tables
+
+        for holder in (Tables(), Files(), Logs()):
+            register_holder(holder)

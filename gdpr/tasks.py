@@ -1,7 +1,13 @@
 from celery import shared_task
 
+from gdpr.chores import hint_after_commit
 from gdpr.domain import retention
+from gdpr.domain.exports import expire_exports
 from gdpr.domain.partitions import make_partitions
+from gdpr.domain.requests import WORK, is_work_left
+from gdpr.domain.requests import work_requests as work
+
+SLICE_S = 10.0  # so that what is long keeps no other chore from its turn
 
 
 @shared_task(name="gdpr.make_partitions")  # type: ignore[untyped-decorator]
@@ -12,3 +18,12 @@ def make_partitions_ahead() -> None:
 @shared_task(name=retention.CHORE)  # type: ignore[untyped-decorator]
 def apply_retention() -> None:
     retention.apply_retention()
+
+
+@shared_task(name=WORK)  # type: ignore[untyped-decorator]
+def work_requests() -> None:
+    """Asked for by whoever makes a request, and by beat: for hints that were lost, and for what is due by time."""
+    expire_exports()
+    work(SLICE_S)
+    if is_work_left():
+        hint_after_commit(WORK)

@@ -104,6 +104,7 @@ class Agent:
         while True:
             try:
                 await self.workers.refresh()
+                await self._forget()
                 delay_s = PLACEMENTS_INTERVAL_S
             except HiveError as error:
                 log.warning("placements: %s", error)
@@ -112,6 +113,13 @@ class Agent:
                 async with asyncio.timeout(delay_s):
                     await self.placements_are_due.wait()
             self.placements_are_due.clear()
+
+    async def _forget(self) -> None:
+        """What is asked for with the placements. Told to the queen once nothing is left."""
+        gone = [each.id for each in self.workers.to_forget if self.spool.forget_whose(each.whose)]
+        if gone:
+            await self.queen.forgotten(gone)
+            log.info("forgot what %d erasures asked for", len(gone))
 
     async def _follow_control(self) -> None:
         await follow_control(

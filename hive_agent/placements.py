@@ -9,7 +9,7 @@ from collections.abc import Callable
 from hive_agent.celery_process import CeleryProcess
 from hive_agent.errors import QueenRefused
 from hive_agent.folder import Folder
-from hive_agent.protocol import VERSION, DeviceReport, Placement, WorkerReport
+from hive_agent.protocol import VERSION, DeviceReport, Forgetting, Placement, WorkerReport
 from hive_agent.queen import Queen
 from hive_agent.shared_state import SharedFile, WorkerTable
 from hive_agent.worker import IDLE, Worker
@@ -31,6 +31,7 @@ class Workers:
         self.workers: dict[str, Worker] = {}
         self.leaving: dict[str, asyncio.Task[None]] = {}
         self.wanted: list[Placement] = []
+        self.to_forget: list[Forgetting] = []
 
     async def refresh(self) -> None:
         """Ask the queen, and become what it says. Raises QueenUnreachable or QueenRefused."""
@@ -41,6 +42,7 @@ class Workers:
             )
         self.place(answer.placements)
         self.write_table()
+        self.to_forget = answer.forget
 
     def place(self, placements: list[Placement]) -> None:
         self.wanted = placements

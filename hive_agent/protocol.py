@@ -9,8 +9,8 @@ A hive owns the Redis keys under its prefix and nothing else; the names below ar
     state                   string  hive -> queen   Heartbeat, written each second with an expiry
 
 Over HTTPS to the queen: `POST /hive/v1/join` (JoinRequest -> JoinAnswer, JSON), `GET /hive/v1/placements`
-(Placements, JSON) and `POST /hive/v1/receipts` (ReceiptBatch -> ReceiptAnswer, msgpack), the last two with
-`Authorization: Bearer <JoinAnswer.credential>`.
+(Placements, JSON), `POST /hive/v1/forgotten` (Forgotten, JSON) and `POST /hive/v1/receipts` (ReceiptBatch ->
+ReceiptAnswer, msgpack), all but the first with `Authorization: Bearer <JoinAnswer.credential>`.
 
 Structs travel as msgpack arrays: fields may only be appended, with a default, and `VERSION` rises when a reader of the
 version before could not make sense of a message. Identifiers are strings: hives, tasks and workers are UUIDs in hex.
@@ -265,9 +265,24 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, str | int | float | bool] = {}
 
 
+class Forgetting(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody is erased (Art. 17 GDPR): receipts that name `whose`, and that the queen refused, are to go."""
+
+    id: str
+    whose: str  # a tenant's id or an end user's pseudonym, in hex
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """`ids`: of what nothing is left here."""
+
+    version: int
+    ids: list[str]
+
+
 class Placements(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     placements: list[Placement]
+    forget: list[Forgetting] = []
 
 
 def out_stream(queen: str) -> str:

@@ -11,7 +11,15 @@ import msgspec
 from hive_agent import clock
 from hive_agent.credentials import Credentials
 from hive_agent.errors import QueenRefused, QueenUnreachable
-from hive_agent.protocol import Placements, ReceiptAnswer, ReceiptBatch, decode_receipt_answer, encode
+from hive_agent.protocol import (
+    VERSION,
+    Forgotten,
+    Placements,
+    ReceiptAnswer,
+    ReceiptBatch,
+    decode_receipt_answer,
+    encode,
+)
 
 TIMEOUT_S = 15
 MAX_MESSAGE = 200
@@ -34,6 +42,11 @@ class Queen:
             return msgspec.json.decode(content, type=Placements)
         except msgspec.DecodeError as error:
             raise QueenRefused(f"the placements are not understood: {error}", status=200) from None
+
+    async def forgotten(self, ids: list[str]) -> None:
+        await self._call(
+            "POST", "/hive/v1/forgotten", msgspec.json.encode(Forgotten(version=VERSION, ids=ids))
+        )
 
     async def settle(self, batch: ReceiptBatch) -> ReceiptAnswer:
         content = await self._call("POST", "/hive/v1/receipts", encode(batch))

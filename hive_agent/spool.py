@@ -194,6 +194,17 @@ class Spool:
                 (at_ms - KEEP_REFUSED_MS,),
             )
 
+    def forget_whose(self, whose: str) -> bool:
+        """Receipts that name somebody who is erased, and that the queen refused. False while others that name them wait to
+        be sent: those are money, and the queen takes them soon. What is deleted is written over in the file."""
+        named = "instr(envelope, ?) OR instr(coalesce(payload, ''), ?)"
+        needle = (whose.encode(), whose.encode())
+        self.db.execute("PRAGMA secure_delete=ON")
+        self.db.execute(f"DELETE FROM attempt WHERE state = 'refused' AND ({named})", needle)  # noqa: S608
+        self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        waiting = self.db.execute(f"SELECT 1 FROM attempt WHERE {named} LIMIT 1", needle)  # noqa: S608
+        return waiting.fetchone() is None
+
     def counts(self) -> dict[str, int]:
         return dict(self.db.execute("SELECT state, count(*) FROM attempt GROUP BY state").fetchall())
 

@@ -58,6 +58,30 @@ class Hive(models.Model):
         return f"h:{self.id.hex}:"
 
 
+class HiveErasure(models.Model):
+    """What a hive is to forget, until it says that it has. `whose`: what of a receipt tells it, in hex."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    hive = models.ForeignKey(Hive, models.CASCADE)
+    request_id = models.UUIDField()  # of gdpr.DataRequest
+    whose = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=now)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["hive", "request_id"], name="inference_hiveerasure_once")
+        ]
+
+    class Privacy:
+        none = ("id", "hive", "created_at", "done_at")
+        pseudonym = ("request_id", "whose")
+        held = Held("compliance", "90 days after created_at")
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
 class JoinToken(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7)
     mac = models.CharField(max_length=64, unique=True)

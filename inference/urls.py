@@ -90,4 +90,5 @@ urlpatterns = [
     path("admin/usage/<slug:customer>", CustomerUsage.as_view()),
     path("hive/v1/join", agents.join),
     path("hive/v1/placements", agents.placements),
+    path("hive/v1/forgotten", agents.forgotten),
 ]

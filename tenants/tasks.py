@@ -8,7 +8,6 @@ from tenants.domain.invitations import mail_invitations as mail
 from tenants.domain.key_expiry import tell_expiring_keys as tell_expiring
 from tenants.domain.outbox import DELIVER
 from tenants.domain.repeats import forget_answers as forget
-from tenants.domain.tenant_life import close_deleted_tenants as close
 
 
 @shared_task(name=DELIVER)  # type: ignore[untyped-decorator]
@@ -32,11 +31,6 @@ def forget_answers() -> None:
 def mail_invitations() -> None:
     """Asked for by whoever invites, and by beat: for hints that were lost, and for servers that were away."""
     mail()
-
-
-@shared_task(name="tenants.close_deleted_tenants")  # type: ignore[untyped-decorator]
-def close_deleted_tenants() -> None:
-    close()
 
 
 @shared_task(name=MAIL_ALERTS)  # type: ignore[untyped-decorator]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hive_agent import protocol
 from inference.domain import notices
+from inference.domain.erasures import erasures_of
 from inference.models import Hive, Model, Worker
 
 
@@ -28,7 +29,9 @@ def place_model(model: Model, hive: Hive) -> Worker | None:
 def placements_of(hive: Hive) -> protocol.Placements:
     workers = Worker.objects.filter(hive=hive).select_related("model").order_by("id")
     return protocol.Placements(
-        version=protocol.VERSION, placements=[_placement(worker) for worker in workers]
+        version=protocol.VERSION,
+        placements=[_placement(worker) for worker in workers],
+        forget=erasures_of(hive),
     )
 
 

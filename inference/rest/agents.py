@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from uuid import UUID
 
 import msgspec
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from gdpr.domain.requests import go_on
 from hive_agent import protocol
 from inference.api.errors import envelope
+from inference.domain.erasures import note_forgotten
 from inference.domain.errors import ColonyError, InvalidInput
 from inference.domain.hives import hive_by_credential, join_hive
 from inference.domain.placements import placements_of
+from inference.models import Hive
 
 JSON = "application/json"
 
 View = Callable[[HttpRequest], HttpResponse]
+_decode_forgotten = msgspec.json.Decoder(protocol.Forgotten).decode
 _decode_join = msgspec.json.Decoder(protocol.JoinRequest).decode
 
 
@@ -60,16 +65,39 @@ def join(request: HttpRequest) -> HttpResponse:
 
 @in_envelope("GET")
 def placements(request: HttpRequest) -> HttpResponse:
-    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
-    hive = hive_by_credential(credential.strip()) if scheme.lower() == "bearer" else None
+    hive = _hive_of(request)
+    return _unknown_hive() if hive is None else _answer(placements_of(hive))
+
+
+@in_envelope("POST")
+def forgotten(request: HttpRequest) -> HttpResponse:
+    hive = _hive_of(request)
     if hive is None:
-        return _refusal(
-            401,
-            "invalid_request_error",
-            "invalid_hive_credential",
-            "This hive is not known here, or was removed; let it join again: rbee hive token",
-        )
-    return _answer(placements_of(hive))
+        return _unknown_hive()
+    try:
+        said = _decode_forgotten(request.body)
+        ids = [UUID(each) for each in said.ids]
+    except (msgspec.MsgspecError, RecursionError, UnicodeError, ValueError) as error:
+        raise InvalidInput(
+            f"This names nothing that was asked for: {error}", code="invalid_request"
+        ) from None
+    for request_id in note_forgotten(hive, ids):
+        go_on(request_id)
+    return HttpResponse(status=204)
+
+
+def _hive_of(request: HttpRequest) -> Hive | None:
+    scheme, _, credential = request.headers.get("Authorization", "").partition(" ")
+    return hive_by_credential(credential.strip()) if scheme.lower() == "bearer" else None
+
+
+def _unknown_hive() -> HttpResponse:
+    return _refusal(
+        401,
+        "invalid_request_error",
+        "invalid_hive_credential",
+        "This hive is not known here, or was removed; let it join again: rbee hive token",
+    )
 
 
 def _answer(message: msgspec.Struct) -> HttpResponse:

@@ -21,9 +21,15 @@ with exit_on_misconfiguration():
 
 from rbee.assets import Assets
 from rbee.front import Front, Lifespan, refuse_websocket
+from rbee.ledger_gate import LedgerGate
 
 lane = Lane()
+gate = LedgerGate()
 
 application = ProtocolTypeRouter(
-    {"http": Front(lane, django, Assets()), "websocket": refuse_websocket, "lifespan": Lifespan(lane)}
+    {
+        "http": Front(lane, django, Assets(), gate),
+        "websocket": refuse_websocket,
+        "lifespan": Lifespan(gate, lane),
+    }
 )

@@ -3,9 +3,12 @@
 celery -A rbee.celery worker        celery -A rbee.celery beat
 """
 
+import logging
 import os
+from functools import lru_cache
+from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rbee.settings")
@@ -18,7 +21,29 @@ from rbee.env import exit_on_misconfiguration
 with exit_on_misconfiguration():
     settings.RBEE.require("database_url", "celery_broker_url", "secret_key")
 
-app = Celery("rbee", broker=settings.RBEE.celery_broker_url)
+log = logging.getLogger(__name__)
+
+
+@lru_cache(maxsize=1)
+def watch() -> Any:
+    from gdpr.domain.replays import Watch  # needs models, which are there once the worker has started
+
+    return Watch()
+
+
+class Chore(Task):  # type: ignore[misc]
+    """Waits while this database is behind the ledger of erasures: it would write to people who are not to be known."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.name.startswith("gdpr.") and watch().is_behind():
+            log.warning("%s waits for `rbee gdpr replay`", self.name)
+            return None
+        return super().__call__(*args, **kwargs)
+
+
+app = Celery("rbee", broker=settings.RBEE.celery_broker_url, task_cls=Chore)
 app.conf.update(
     accept_content=["json"],
     task_serializer="json",
@@ -59,12 +84,13 @@ app.conf.update(
             "options": {"expires": 60.0},
         },
         "dunning": {"task": "billing.run_dunning", "schedule": 60.0, "options": {"expires": 60.0}},
+        "exports and erasures": {
+            "task": "gdpr.work_requests",
+            "schedule": 15.0,
+            "options": {"expires": 15.0},
+        },
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
         "invitations": {"task": "tenants.mail_invitations", "schedule": 60.0, "options": {"expires": 60.0}},
-        "tenants whose grace is over": {
-            "task": "tenants.close_deleted_tenants",
-            "schedule": crontab(minute="7"),
-        },
         "hives' Redis users": {
             "task": "inference.restore_hive_acls",
             "schedule": 15.0,

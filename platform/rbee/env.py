@@ -73,6 +73,12 @@ class Env:
     email_from: str
     decision_days: int
     decision_headers: bool
+    grace_account_days: int
+    grace_tenant_days: int
+    grace_subject_days: int
+    export_days: int
+    backup_days: int
+    erasure_ledger: Path | None
     stripe_secret_key: str
     stripe_webhook_secret: tuple[str, ...]
     stripe_api_url: str
@@ -306,6 +312,10 @@ def _path(text: str) -> Path:
         raise ValueError from error
 
 
+def _path_or_none(text: str) -> Path | None:
+    return _path(text) if text else None
+
+
 def _host(text: str) -> str:
     if "/" in text or " " in text:
         raise ValueError
@@ -390,6 +400,22 @@ VARIABLES: dict[str, Variable] = {
     # Left out: 1 at home, 0 in business mode.
     "RBEE_DECISION_HEADERS": Variable(
         _switch_or_none, "1 to tell clients which worker and policy served them, or 0"
+    ),
+    "RBEE_GRACE_ACCOUNT_DAYS": Variable(
+        _between(0, 365), "days from 0 to 365 in which a person takes back that their account is erased", "7"
+    ),
+    "RBEE_GRACE_TENANT_DAYS": Variable(
+        _between(0, 365), "days from 0 to 365 in which a deleted tenant is restored", "30"
+    ),
+    "RBEE_GRACE_SUBJECT_DAYS": Variable(
+        _between(0, 365), "days from 0 to 365 before an end user of a tenant is erased", "0"
+    ),
+    "RBEE_EXPORT_DAYS": Variable(_between(1, 90), "days from 1 to 90 that an export is kept", "7"),
+    "RBEE_BACKUP_DAYS": Variable(
+        _between(1, 365), "days from 1 to 365 after which your backups are overwritten", "35"
+    ),
+    "RBEE_ERASURE_LEDGER": Variable(
+        _path_or_none, "a file outside of the database that keeps what was erased; left out: in RBEE_DATA_DIR"
     ),
     "RBEE_STRIPE_SECRET_KEY": Variable(
         _starts_with("sk_", "rk_"), "a secret or restricted key of Stripe, such as sk_live_…", is_secret=True

@@ -27,16 +27,30 @@ class HasLife(Protocol):
     async def shutdown(self) -> None: ...
 
 
-class Front:
-    """Returns the application's awaitable as it is: one frame fewer on each of its steps."""
+class Gate(Protocol):
+    is_shut: bool
 
-    def __init__(self, lane: Application, django: Application, assets: Application) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]: ...
+    def lets_through(self, path: str) -> bool: ...
+
+
+class Front:
+    """Returns the application's awaitable as it is: one frame fewer on each of its steps. `gate` answers in place of all of
+    them while it is shut."""
+
+    def __init__(
+        self, lane: Application, django: Application, assets: Application, gate: Gate | None = None
+    ) -> None:
         self.lane = lane
         self.django = django
         self.assets = assets
+        self.gate = gate
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path: str = scope["path"]
+        gate = self.gate
+        if gate is not None and gate.is_shut and not gate.lets_through(path):
+            return gate(scope, receive, send)
         if (
             path.startswith(LANE_PREFIXES) and not path.startswith(ORGANIZATION_PREFIXES)
         ) or path in LANE_PATHS:

@@ -107,6 +107,8 @@ SPECTACULAR_SETTINGS = {
         "DifferenceKind": "billing.enums.DifferenceKind",
         "InvoiceKind": "billing.enums.InvoiceKind",
         "InvoiceStatus": "billing.enums.InvoiceStatus",
+        "DataRequestKind": "gdpr.request_models.RequestKind",
+        "DataRequestState": "gdpr.request_models.RequestState",
         "PaymentMethod": "billing.enums.PaymentMethod",
         "PaymentStatus": "billing.enums.PaymentStatus",
         "ReversalKind": "billing.enums.ReversalKind",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,6 +65,26 @@ class QueenClient:
 
     def download(self, path: str) -> bytes:
         return self._answer("GET", path).content
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """A file, as it comes."""
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.is_error:
+                    response.read()
+                    raise self._refused(response)
+                yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def upload(self, path: str, file: Path, **params: str) -> Any:
+        """A file, a piece at a time."""
+        timeout = httpx.Timeout(None, connect=CONNECT_TIMEOUT_S)
+        with file.open("rb") as content:
+            return self._call(
+                "POST", path, params=params, content=content, timeout=timeout,
+                headers={"content-type": "application/zip"},
+            )  # fmt: skip
 
     @contextmanager
     def stream(self, path: str, body: dict[str, Any]) -> Iterator[httpx.Response]:

@@ -1,8 +1,13 @@
+"""What the law lets persons, tenants and the operator ask, below /gdpr/."""
+
 from django.urls import path
 
 from tenants.api.consents import Consents, ConsentTexts, OneConsent
 from tenants.api.data_map import ErasurePlan, ExportSchema, ProcessingRecord, Retention
+from tenants.api.data_requests import Requests, RetryRequest
 from tenants.api.documents import Documents
+from tenants.api.erasures import CancelErasure, Certificate, Erasures, OneErasure, Replay, SigningKey
+from tenants.api.exports import ExportContent, Exports, Imports, OneExport, OneImport
 from tenants.api.sub_processors import Objection, OneSubProcessor, SubProcessors
 
 urlpatterns = [
@@ -17,4 +22,17 @@ urlpatterns = [
     path("subprocessors", SubProcessors.as_view()),
     path("subprocessors/<uuid:sub_processor>", OneSubProcessor.as_view()),
     path("subprocessors/<uuid:sub_processor>/objection", Objection.as_view()),
+    path("export", Exports.as_view()),
+    path("export/<uuid:request_id>", OneExport.as_view()),
+    path("export/<uuid:request_id>/content", ExportContent.as_view()),
+    path("delete", Erasures.as_view()),
+    path("delete/<uuid:request_id>", OneErasure.as_view()),
+    path("delete/<uuid:request_id>/cancel", CancelErasure.as_view()),
+    path("delete/<uuid:request_id>/certificate", Certificate.as_view()),
+    path("import", Imports.as_view()),
+    path("import/<uuid:request_id>", OneImport.as_view()),
+    path("replay", Replay.as_view()),
+    path("requests", Requests.as_view()),
+    path("requests/<uuid:request_id>/retry", RetryRequest.as_view()),
+    path("signing-key", SigningKey.as_view()),
 ]

@@ -32,9 +32,11 @@ class CanManage(BasePermission):
         if Capability.PUBLIC in wanted:
             return True
         if Capability.ACCOUNT in wanted:
-            if user_of(request) is None:
+            if user_of(request) is not None:
+                return True
+            wanted -= EVERYBODY
+            if not wanted:
                 raise NotAuthenticated("Log in first: this is about your own account.")
-            return True
         caller = caller_of(request)
         if caller is None:
             if user_of(request) is not None:

@@ -69,7 +69,10 @@ class TenantChange(serializers.Serializer[Any]):
 class Deletion(serializers.Serializer[Any]):
     confirm = serializers.CharField(help_text="The tenant's slug, so that nobody deletes another by mistake")
     grace_days = serializers.IntegerField(
-        min_value=0, max_value=365, required=False, help_text="For the operator; 30 if left out"
+        min_value=0,
+        max_value=365,
+        required=False,
+        help_text="For the operator; left out: RBEE_GRACE_TENANT_DAYS",
     )
 
 
@@ -164,7 +167,7 @@ class OneTenant(TenantView):
         if "grace_days" in body:
             self.require(Capability.COLONY_WRITE)
         tenant = self.confirmed(slug, body["confirm"])
-        days = body.get("grace_days", tenant_life.GRACE_DAYS)
+        days = body.get("grace_days")
         return Response(
             TenantOut(tenant_life.delete_tenant(tenant.id, grace_days=days, actor=self.actor)).data
         )

@@ -1,7 +1,7 @@
 """Changes of a tenant after its creation: what it is called and allowed, suspension, and its end.
 
-A tenant that is deleted keeps everything for a time of grace and can be restored; then it is closed and its keys are
-revoked; its members, invitations, provider and webhooks are deleted. What the books and the audit log refer to stays.
+A tenant that is deleted keeps everything for a time of grace and can be restored; then it is closed, its keys are revoked,
+and it is erased: `gdpr.domain.erasure` does that, as the data map says of each table.
 Each change is announced, so that queens take it within a second.
 """
 
@@ -13,34 +13,23 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+from django.conf import settings
 from django.utils import timezone
 
 from gdpr.domain.audit import Actor, record
-from gdpr.scope import colony_tx, tenant_tx
+from gdpr.domain.erasure import begin_erasure, cancel_erasure
+from gdpr.domain.requests import RequestRefused
+from gdpr.holding import Identity, Whose
+from gdpr.scope import tenant_tx
 from tenants.domain.invalidation import announce_after_commit
 from tenants.domain.keys import revoke_api_key
 from tenants.domain.limit_shape import read_limits
 from tenants.domain.outbox import moment_text, publish
 from tenants.domain.tenancy import OPERATOR_TENANTS, StateRefused, find_plan
-from tenants.domain.webhooks import delete_endpoint
 from tenants.enums import TenantStatus
-from tenants.models import (
-    Alert,
-    ApiKey,
-    IdentityProvider,
-    Invitation,
-    KeptAnswer,
-    Member,
-    Plan,
-    Tenant,
-    WebhookEndpoint,
-    WebhookEvent,
-)
+from tenants.models import ApiKey, Plan, Tenant
 
-GRACE_DAYS: Final = 30
 KEYS_CHANGED: Final = "keys"
-# What nobody needs who keeps the books: people's places and addresses, and secrets.
-_GONE_WITH_IT: Final = (IdentityProvider, Invitation, KeptAnswer, Alert, Member)
 
 OWN_FIELDS: Final = frozenset({"name", "industry", "subject_consents"})  # what a tenant changes by itself
 OPERATOR_FIELDS: Final = frozenset({"region", "allowed_models", "gpu_classes", "required_consents"})
@@ -94,23 +83,32 @@ def resume_tenant(tenant_id: UUID, *, actor: Actor) -> Tenant:
     )
 
 
-def delete_tenant(tenant_id: UUID, *, actor: Actor, grace_days: int = GRACE_DAYS) -> Tenant:
-    """Can be restored for `grace_days`; its keys are refused from now on. Raises StateRefused."""
-    return _move(
-        tenant_id,
-        {TenantStatus.ACTIVE, TenantStatus.SUSPENDED},
-        TenantStatus.DELETING,
-        event="tenant.deleted",
-        actor=actor,
-        details={"grace_days": grace_days},
-        deletes_at=timezone.now() + timedelta(days=grace_days),
-    )
+def delete_tenant(tenant_id: UUID, *, actor: Actor, grace_days: int | None = None) -> Tenant:
+    """Can be restored for `grace_days`, else the setting's; its keys are refused from now on. Then it is erased. Raises
+    StateRefused."""
+    days = settings.RBEE.grace_tenant_days if grace_days is None else grace_days
+    with tenant_tx(tenant_id):
+        tenant = _move(
+            tenant_id,
+            {TenantStatus.ACTIVE, TenantStatus.SUSPENDED},
+            TenantStatus.DELETING,
+            event="tenant.deleted",
+            actor=actor,
+            details={"grace_days": days},
+            deletes_at=timezone.now() + timedelta(days=days),
+        )
+        begin_erasure(Identity(Whose.TENANT, tenant_id=tenant_id), grace=timedelta(days=days), actor=actor)
+    return tenant
 
 
 def restore_tenant(tenant_id: UUID, *, actor: Actor) -> Tenant:
     """To what it was: suspended, when the operator had suspended it. Raises StateRefused."""
     with tenant_tx(tenant_id):
         was_suspended = _locked(tenant_id).suspended_at is not None
+        try:
+            cancel_erasure(Identity(Whose.TENANT, tenant_id=tenant_id), actor=actor)
+        except RequestRefused as error:
+            raise StateRefused("status", str(error)) from None
         return _move(
             tenant_id,
             {TenantStatus.DELETING},
@@ -121,15 +119,19 @@ def restore_tenant(tenant_id: UUID, *, actor: Actor) -> Tenant:
         )
 
 
-def close_deleted_tenants() -> int:
-    """Those whose time of grace is over. Returns how many."""
-    with colony_tx("tenants whose grace is over"):
-        due = list(
-            Tenant.objects.filter(status=TenantStatus.DELETING, deletes_at__lte=timezone.now()).values_list(
-                "id", flat=True
-            )
-        )
-    return sum(_close(tenant_id) for tenant_id in due)
+def close_tenant(tenant_id: UUID) -> None:
+    """Nobody enters any more, and nothing takes it back: its erasure begins."""
+    actor = Actor.system("tenants")
+    with tenant_tx(tenant_id):
+        tenant = Tenant.objects.select_for_update(of=("self",)).filter(id=tenant_id).first()
+        if tenant is None or tenant.status == TenantStatus.CLOSED:
+            return
+        for key in ApiKey.objects.filter(revoked_at=None):
+            revoke_api_key(key, actor=actor)
+        tenant.status = TenantStatus.CLOSED
+        tenant.save(update_fields=["status"])
+        record("tenant.closed", actor=actor, object_ref=_ref(tenant))
+        announce_after_commit(KEYS_CHANGED)
 
 
 def _move_to(tenant: Tenant, plan: Plan) -> None:
@@ -138,30 +140,6 @@ def _move_to(tenant: Tenant, plan: Plan) -> None:
     version = limits.version + read_limits(tenant.plan.limits).version + 1
     tenant.limits = msgspec.to_builtins(msgspec.structs.replace(limits, version=version))
     tenant.plan = plan
-
-
-def _close(tenant_id: UUID) -> bool:
-    actor = Actor.system("tenants")
-    with tenant_tx(tenant_id):
-        tenant = _locked(tenant_id)
-        if tenant.status != TenantStatus.DELETING or (tenant.deletes_at or timezone.now()) > timezone.now():
-            return False  # restored meanwhile
-        for key in ApiKey.objects.filter(revoked_at=None):
-            revoke_api_key(key, actor=actor)
-        for endpoint in WebhookEndpoint.objects.all():
-            delete_endpoint(endpoint, actor=actor)
-        for model in _GONE_WITH_IT:
-            model._default_manager.all().delete()
-        tenant.status = TenantStatus.CLOSED
-        tenant.save(update_fields=["status"])
-        record("tenant.closed", actor=actor, object_ref=_ref(tenant))
-        announce_after_commit(KEYS_CHANGED)
-        with colony_tx(
-            "events of a closed tenant"
-        ):  # those that the operator is still told of are forgotten by age
-            told = WebhookEvent.objects.filter(tenant_id=tenant_id, spread_at__isnull=False)
-            told.filter(webhookdelivery=None).delete()
-    return True
 
 
 def _move(

@@ -171,3 +171,23 @@ def test_forgetting_one_attempt_keeps_the_other(tmp_path: Path) -> None:
 
 def make_attempt(task: str, epoch: int, number: int = 1) -> Attempt:
     return Attempt(task, number, epoch, "hive", "worker", "model", "echo", 100, b"sealed")
+
+
+def test_whoever_is_erased_is_gone_from_refused_receipts_and_from_the_file(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.db")
+    for task, state, whose in [
+        ("a", "refused", b"5e5e"),
+        ("b", "refused", b"0a0a"),
+        ("c", "closed", b"7f7f"),
+    ]:
+        spool.db.execute(
+            "INSERT INTO attempt VALUES (?, 1, ?, 1, '[]', '{}', 0, ?, ?, '', 1)",
+            (task, state, b"mac" + whose, b"pay" + whose),
+        )
+
+    assert spool.forget_whose("5e5e")
+    assert not spool.forget_whose("7f7f")  # money: the queen takes it soon
+
+    assert {row[0] for row in spool.db.execute("SELECT task FROM attempt")} == {"b", "c"}
+    spool.shut()
+    assert b"5e5e" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())

@@ -30,7 +30,13 @@ from tests.acceptance.tenants.isolation.rows import Table, be, column_of, reache
 from tests.acceptance.tenants.isolation.world import World, drop, make_world, tenant_models, unmarked
 
 # That run as their owner, and give back how many partitions they made or dropped.
-COLONY_FUNCTIONS = {"rbee_make_partitions", "rbee_drop_decisions", "rbee_drop_usage_month"}
+COLONY_FUNCTIONS = {
+    "rbee_make_partitions",
+    "rbee_drop_decisions",
+    "rbee_drop_usage_month",
+    "rbee_rewrite_table",
+    "rbee_forget_subject",
+}
 Connection = psycopg.Connection[Any]
 
 

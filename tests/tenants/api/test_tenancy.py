@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from gdpr.domain.requests import work_requests
+from gdpr.request_models import DataRequest
 from gdpr.scope import colony_tx
-from tenants.domain.tenant_life import close_deleted_tenants
 from tenants.models import ApiKey, Invitation, Member, Tenant, WebhookEndpoint
 from tests.factories.tenants import make_key, make_project
 from tests.inference.conftest import Api, audit_events
@@ -99,20 +100,22 @@ def test_tenant_is_closed_once_its_grace_is_over(operator: Api) -> None:
     owner.post("invitations", {"email": "late@example.org"})
     owner.post("webhooks", {"url": "https://example.com/hook", "events": ["*"]})
     operator.delete(f"tenants/{slug}", {"confirm": slug})
-    assert close_deleted_tenants() == 0
+    assert work_requests(60) == 0
     with colony_tx("tests"):
-        Tenant.objects.filter(slug=slug).update(deletes_at=timezone.now())
+        DataRequest.objects.filter(tenant_id=project.tenant.id).update(next_at=timezone.now())
 
-    assert close_deleted_tenants() == 1
-    assert close_deleted_tenants() == 0
+    assert work_requests(60) == 1
+    assert work_requests(60) == 0
 
     with colony_tx("tests"):
-        assert Tenant.objects.get(slug=slug).status == "closed"
+        closed = Tenant.objects.get(id=project.tenant.id)
+        assert (closed.status, closed.slug) == ("closed", f"erased-{closed.id.hex}")
         assert ApiKey.objects.get(id=key.id).revoked_at is not None
         for model in (Member, Invitation, WebhookEndpoint):
             assert not model.objects.filter(tenant=project.tenant).exists(), model
     assert owner.get("account").json()["memberships"] == []
-    assert operator.post(f"tenants/{slug}/restore").status_code == 409
+    assert operator.post(f"tenants/{slug}/restore").status_code == 404
+    assert operator.post(f"tenants/{closed.slug}/restore").status_code == 409
     assert audit_events("tenant.closed") == ["tenant.closed"]
 
 

@@ -14,7 +14,7 @@ from tests.inference.conftest import Api
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 FIELD: Final = re.compile(r"<(?:\w+:)?(\w+)>|\(\?P<(\w+)>(?:[^()]|\([^()]*\))*\)")
-PLAIN_VIEWS: Final = {"join": ("POST",), "placements": ("GET",)}
+PLAIN_VIEWS: Final = {"join": ("POST",), "placements": ("GET",), "forgotten": ("POST",)}
 
 
 class Route(NamedTuple):

@@ -47,6 +47,7 @@ from gdpr.consent_models import Consent, ConsentText
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.pseudonyms import subject_pseudonym
+from gdpr.request_models import DataRequest
 from gdpr.scope import colony_tx, tenant_tx
 from gdpr.secrets import seal
 from gdpr.sub_processors import SubProcessor, SubProcessorObjection
@@ -94,6 +95,7 @@ TOO_SMALL: Final = {
     "ApiKey": {"last4", "old_last4", "scopes"},
     "AttemptFence": {"lowest_valid_attempt"},
     "AuditEntry": {"schema_version", "seq"},
+    "DataRequest": {"format", "attempts", "fence"},
     "Balance": {"currency"},
     "BillingAccount": {"currency", "country", "vat_id"},
     "BudgetSlice": {"currency"},
@@ -155,6 +157,7 @@ def make_world(*, people: bool = True) -> World:
             **_books(world),
             **_invoices(world),
             **_stripe(world),
+            **_data_requests(world),
         }
         alert = Alert.objects.create(
             tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke", count=number(53)
@@ -469,6 +472,18 @@ def _consents(world: World) -> None:
 def _party(mark: str) -> dict[str, str]:
     names = ("legal_name", "address", "country", "vat_id", "registration_number", "iban", "bic", "email")
     return {name: f"{mark} {name}" for name in names}
+
+
+def _data_requests(world: World) -> dict[str, str]:
+    mark, made = world.mark, {}
+    for name, kind, state in (("export", "export", "expired"), ("erasure", "erasure", "cancelled")):
+        request = DataRequest.objects.create(
+            kind=kind, whose="tenant", tenant_id=world.tenant.id, state=state, step=mark, subject=mark,
+            progress={"note": mark}, result={"note": mark}, needles_sealed=seal(mark, "erasure-needles"),
+            requested_by=f"user:{mark}", error=mark,
+        )  # fmt: skip
+        made[name] = str(request.id)
+    return made
 
 
 def _organization(world: World) -> dict[str, str]:
