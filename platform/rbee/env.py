@@ -73,6 +73,10 @@ class Env:
     email_from: str
     decision_days: int
     decision_headers: bool
+    audit_dir: Path
+    audit_copy: str
+    audit_key: str
+    audit_database_url: str
     stripe_secret_key: str
     stripe_webhook_secret: tuple[str, ...]
     stripe_api_url: str
@@ -108,6 +112,7 @@ def read_env(environ: Mapping[str, str]) -> Env:
         name.removeprefix("RBEE_").lower(): _value(name, variable, environ)
         for name, variable in VARIABLES.items()
     }
+    values["audit_dir"] = values["audit_dir"] or values["data_dir"] / "audit"
     values["hive_redis_url"] = values["hive_redis_url"] or _as_hives_see(values["redis_url"])
     values["celery_broker_url"] = values["celery_broker_url"] or values["redis_url"]
     values["signup"] = values["signup"] or ("invitation" if values["mode"] == "business" else "closed")
@@ -306,6 +311,16 @@ def _path(text: str) -> Path:
         raise ValueError from error
 
 
+def _path_or_none(text: str) -> Path | None:
+    return _path(text) if text else None
+
+
+def _audit_copy(text: str) -> str:
+    if text.startswith("s3://"):
+        return _url("s3")(text)
+    return str(_path(text)) if text else ""
+
+
 def _host(text: str) -> str:
     if "/" in text or " " in text:
         raise ValueError
@@ -390,6 +405,17 @@ VARIABLES: dict[str, Variable] = {
     # Left out: 1 at home, 0 in business mode.
     "RBEE_DECISION_HEADERS": Variable(
         _switch_or_none, "1 to tell clients which worker and policy served them, or 0"
+    ),
+    "RBEE_AUDIT_DIR": Variable(
+        _path_or_none, "a folder for the files of the audit log, the same for every queen"
+    ),
+    "RBEE_AUDIT_COPY": Variable(_audit_copy, "a folder on another host, or a URL such as s3://bucket/rbee"),
+    # For the sequencer alone.
+    "RBEE_AUDIT_KEY": Variable(
+        _starts_with("PRIVATE+KEY+"), "a signing key as PRIVATE+KEY+NAME+ID+KEY", is_secret=True
+    ),
+    "RBEE_AUDIT_DATABASE_URL": Variable(
+        _database_url, f"{_POSTGRES}, of a member of the role rbee_sequencer", is_secret=True
     ),
     "RBEE_STRIPE_SECRET_KEY": Variable(
         _starts_with("sk_", "rk_"), "a secret or restricted key of Stripe, such as sk_live_…", is_secret=True

@@ -76,6 +76,9 @@ _EVENTS = (
               {"code": "insufficient_funds"}),
     EventType("billing.differs", "the books of a day do not agree; only the operator is told",
               {"reconciliation": _ID, "day": "2027-01-31", "differences": 3}),
+    EventType("audit.checkpoint", "once a day: how long the audit log is and what its root is, signed; keep it",
+              {"origin": "rbee.example.org/audit", "size": 4711,
+               "note": "rbee.example.org/audit\n4711\n…\n\n— rbee.example.org/audit …\n"}),
     EventType("alert.opened", "there is something to see to", _ALERT),
     EventType("alert.closed", "an alert was closed", _ALERT),
 )  # fmt: skip
