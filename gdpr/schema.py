@@ -97,6 +97,9 @@ def monthly_table(table: str, columns: str, *, id_column: str) -> migrations.Run
 
 # In place of the row trigger of `append_only`. Who inserts a row gives it no place, also not the owner. Places are found
 # by a partial index, which holds the few rows that wait.
+_ROWS_OF_AUDIT = (
+    "CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON gdpr_auditentry FOR EACH ROW EXECUTE FUNCTION"
+)
 NUMBERED_ONCE = migrations.RunSQL(
     [
         f"""
@@ -119,8 +122,7 @@ NUMBERED_ONCE = migrations.RunSQL(
         $$
         """,
         "DROP TRIGGER append_only_rows ON gdpr_auditentry",
-        "CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON gdpr_auditentry"
-        " FOR EACH ROW EXECUTE FUNCTION rbee_number_once()",
+        f"{_ROWS_OF_AUDIT} rbee_number_once()",
         "CREATE POLICY unnumbered ON gdpr_auditentry AS RESTRICTIVE FOR INSERT WITH CHECK (seq IS NULL)",
         f"CREATE POLICY sequencer ON gdpr_auditentry TO {SEQUENCER_ROLE} USING (true) WITH CHECK (true)",
         "CREATE INDEX gdpr_auditentry_waiting ON gdpr_auditentry (id) WHERE seq IS NULL",
@@ -132,8 +134,7 @@ NUMBERED_ONCE = migrations.RunSQL(
         "DROP POLICY sequencer ON gdpr_auditentry",
         "DROP POLICY unnumbered ON gdpr_auditentry",
         "DROP TRIGGER append_only_rows ON gdpr_auditentry",
-        "CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON gdpr_auditentry"
-        " FOR EACH ROW EXECUTE FUNCTION rbee_refuse_change()",
+        f"{_ROWS_OF_AUDIT} rbee_refuse_change()",
         "DROP FUNCTION rbee_number_once",
     ],
 )

@@ -21,9 +21,7 @@ class Checkpoint:
     root: bytes
 
     def signed(self, signer: Signer) -> str:
-        return sign_note(
-            f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n", signer
-        )
+        return sign_note(f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n", signer)
 
 
 def open_checkpoint(note: str | bytes, keys: Sequence[VerifyKey]) -> Checkpoint:

@@ -69,7 +69,9 @@ def _refuse_other_history(older: Checkpoint, newest: Checkpoint, tiles: Tiles) -
             f"the second place has {older.size} entries, this log {newest.size}: it was rolled back"
         )
     if tree_root(older.size, tiles.node) != older.root:
-        raise CopyRefused(f"the first {older.size} entries of this log are others than those of the second place")
+        raise CopyRefused(
+            f"the first {older.size} entries of this log are others than those of the second place"
+        )
 
 
 def second_place(where: str) -> Store | None:

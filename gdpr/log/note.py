@@ -99,7 +99,9 @@ def read_signer(text: str) -> FileSigner:
     found = _SECRET_KEY.fullmatch(text.strip())
     seed = _key_bytes(found[3]) if found else None
     if found is None or seed is None:
-        raise KeyRefused("this is no signing key: it begins with PRIVATE+KEY+ and has a name, an id and a key")
+        raise KeyRefused(
+            "this is no signing key: it begins with PRIVATE+KEY+ and has a name, an id and a key"
+        )
     signer = FileSigner(found[1], Ed25519PrivateKey.from_private_bytes(seed))
     if signer.key.id.hex() != found[2]:
         raise KeyRefused("the id of this signing key is not of its name and key")

@@ -20,10 +20,10 @@ from gdpr.log.verify import KEPT_YEARS, Problem
 RANGE: Final = 16 * WIDTH  # entries compared at once
 OVERDUE_S: Final = 60.0  # a row that has no place in the log by then was not seen by the sequencer
 
-_COLUMNS = (
-    "month, id, tenant_id, event, actor, object_ref, outcome, details, request_id, at, schema_version, leaf, seq"
+_COLUMNS = "month, id, tenant_id, event, actor, object_ref, outcome, details, request_id, at, schema_version, leaf, seq"
+WAITING: Final = (
+    f"SELECT {_COLUMNS} FROM gdpr_auditentry WHERE seq IS NULL AND id <> ALL(%s) ORDER BY id LIMIT %s"  # noqa: S608 -- constants
 )
-WAITING: Final = f"SELECT {_COLUMNS} FROM gdpr_auditentry WHERE seq IS NULL AND id <> ALL(%s) ORDER BY id LIMIT %s"  # noqa: S608 -- constants
 NUMBERED: Final = f"SELECT {_COLUMNS} FROM gdpr_auditentry WHERE seq >= %s AND seq < %s ORDER BY seq, id"  # noqa: S608
 
 
@@ -106,9 +106,12 @@ def _beyond(connection: Connection[Any], size: int) -> Iterator[Problem]:
     row = connection.execute("SELECT max(size) FROM gdpr_auditsequence").fetchone()
     numbered = (row[0] if row else None) or 0
     if numbered < size:
-        yield Problem("database", f"{numbered} entries were numbered by it, and the log has {size}: it was rolled back")
+        yield Problem(
+            "database", f"{numbered} entries were numbered by it, and the log has {size}: it was rolled back"
+        )
     for seq, row_id in connection.execute(
-        "SELECT seq, id FROM gdpr_auditentry WHERE seq >= %s OR seq < 0 ORDER BY seq LIMIT 100", [max(numbered, size)]
+        "SELECT seq, id FROM gdpr_auditentry WHERE seq >= %s OR seq < 0 ORDER BY seq LIMIT 100",
+        [max(numbered, size)],
     ):
         yield Problem(f"entry {seq}", f"the row {row_id} has a place that nobody gave")
     made_before = UUID(int=int((time.time() - OVERDUE_S) * 1000) << 80)  # a UUIDv7 begins with its time
@@ -117,7 +120,8 @@ def _beyond(connection: Connection[Any], size: int) -> Iterator[Problem]:
     ).fetchone()
     if overdue and overdue[0]:
         yield Problem(
-            "database", f"{overdue[0]} rows have no place in the log, {overdue[1]} among them: does the sequencer run?"
+            "database",
+            f"{overdue[0]} rows have no place in the log, {overdue[1]} among them: does the sequencer run?",
         )
 
 

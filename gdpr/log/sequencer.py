@@ -81,7 +81,9 @@ class Sequencer:
             begin, end = self.writer.size, min(self.writer.size + BATCH, self.numbered)
             rows = numbered_rows(self.connection, begin, end)
             if [row.seq for row in rows] != list(range(begin, end)):
-                raise DatabaseBehind(f"rows of the entries {begin} to {end - 1} are missing from the database")
+                raise DatabaseBehind(
+                    f"rows of the entries {begin} to {end - 1} are missing from the database"
+                )
             try:
                 entries = [row.entry() for row in rows]
             except ValueError as error:
@@ -117,7 +119,7 @@ class Sequencer:
             try:
                 taken.append((row, row.entry()))
             except ValueError:
-                logger.error("the row %s is no audit entry and gets no place in the log", row.id)  # noqa: TRY400
+                logger.error("the row %s is no audit entry and gets no place in the log", row.id)
                 self.skipped.append(row.id)
         return taken
 

@@ -123,9 +123,7 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
     return last == 0 and hmac.compare_digest(found, root)
 
 
-def verify_consistency(
-    old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes
-) -> bool:
+def verify_consistency(old: int, new: int, proof: Sequence[bytes], old_root: bytes, new_root: bytes) -> bool:
     """Whether the tree of `new` leaves begins with that of `old`. The empty one is at the beginning of each."""
     if not 0 <= old <= new or not _are_hashes([old_root, new_root, *proof]):
         return False

@@ -61,7 +61,9 @@ class _Head(msgspec.Struct):
 _head = msgspec.json.Decoder(_Head)
 
 
-def verify_log(store: Store, keys: Sequence[VerifyKey], older: Iterable[tuple[str, str | bytes]] = ()) -> Report:
+def verify_log(
+    store: Store, keys: Sequence[VerifyKey], older: Iterable[tuple[str, str | bytes]] = ()
+) -> Report:
     """`older`: checkpoints from elsewhere, each with a name for it. Raises OSError."""
     report, note = Report(), store.read(CHECKPOINT)
     kept = [
@@ -144,7 +146,9 @@ class _Walk:
         for at, entry in enumerate(entries):
             index = number * WIDTH + at
             if stored is not None and stored[at] != computed[at]:
-                self.report.add(f"entry {index}", f"its bytes are not those of its leaf in {tile_path(0, number)}")
+                self.report.add(
+                    f"entry {index}", f"its bytes are not those of its leaf in {tile_path(0, number)}"
+                )
             self._check_entry(index, entry)
         return computed if stored is None else stored
 
@@ -177,7 +181,9 @@ class _Walk:
             year = 9999
         if year > datetime.now(UTC).year - KEPT_YEARS:
             last = min(self.tiles.size, len(self.absent) * WIDTH) - 1
-            self.report.add(f"entries 0 to {last}", f"{tile_path(ENTRIES, 0)} and what follows it are missing")
+            self.report.add(
+                f"entries 0 to {last}", f"{tile_path(ENTRIES, 0)} and what follows it are missing"
+            )
 
     def _check_entry(self, index: int, entry: bytes) -> None:
         try:

@@ -36,7 +36,9 @@ class NotPublished(APIException):
 class Damaged(APIException):
     status_code = 500
     default_code = "audit_log_damaged"
-    default_detail = "The audit log does not prove what it should. Tell the operator, and keep your last checkpoint."
+    default_detail = (
+        "The audit log does not prove what it should. Tell the operator, and keep your last checkpoint."
+    )
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def as_answers() -> Iterator[None]:
     except LogUnavailable as error:
         raise NotPublished(str(error)) from None
     except LogDamaged as error:
-        logger.error("the audit log is damaged: %s", error)  # noqa: TRY400
+        logger.error("the audit log is damaged: %s", error)
         raise Damaged from None
 
 

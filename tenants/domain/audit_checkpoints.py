@@ -26,7 +26,9 @@ def tell_checkpoint() -> int:
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     with colony_tx("checkpoint of the day"):
         told = set(
-            WebhookEvent.objects.filter(type=EVENT, created_at__gte=midnight).values_list("tenant_id", flat=True)
+            WebhookEvent.objects.filter(type=EVENT, created_at__gte=midnight).values_list(
+                "tenant_id", flat=True
+            )
         )
         owners: set[UUID | None] = {
             endpoint.tenant_id

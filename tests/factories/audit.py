@@ -19,7 +19,11 @@ SIGNER = make_signer("rbee.tests/audit")
 def make_entries(count: int, *, tenant_id: UUID | None = None) -> list[AuditEntry]:
     entries = [
         make_entry(
-            "key.revoked", actor=TESTER, tenant_id=tenant_id, object_ref=f"key:{number}", details={"n": number}
+            "key.revoked",
+            actor=TESTER,
+            tenant_id=tenant_id,
+            object_ref=f"key:{number}",
+            details={"n": number},
         )
         for number in range(count)
     ]

@@ -6,7 +6,7 @@ import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -71,7 +71,9 @@ def verify(
         list[Path] | None,
         typer.Option("--checkpoint", help="A checkpoint that you kept; may be given again."),
     ] = None,
-    database: Annotated[bool, typer.Option("--database", help="Compare the rows of the database too.")] = False,
+    database: Annotated[
+        bool, typer.Option("--database", help="Compare the rows of the database too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check every entry of the audit log: signature, tree, no gap, nothing taken back."""
@@ -103,12 +105,20 @@ def tell(
         more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
         raise CliError(f"{problems[0]}{more}", detail="\n".join(str(each) for each in problems[1:]))
     found = [{"where": each.where, "what": each.what} for each in problems]
-    data = {"ok": not problems, "origin": report.origin, "size": report.size, "first": report.first, "problems": found}
+    data = {
+        "ok": not problems,
+        "origin": report.origin,
+        "size": report.size,
+        "first": report.first,
+        "problems": found,
+    }
     text = f"fine: {report.size} entries of {report.origin or 'an empty log'}, as they were signed"
     text += f"; they begin with those of {', '.join(kept)}" if kept else ""
     Output(as_json=as_json).result(data, text)
     if not has_key:
-        Output(as_json=as_json).say("the key came from the folder itself: who can change one can change both", "yellow")
+        Output(as_json=as_json).say(
+            "the key came from the folder itself: who can change one can change both", "yellow"
+        )
     if problems:
         raise typer.Exit(1)
 
@@ -129,7 +139,9 @@ def compare_with_database(place: Path, report: Report) -> list[Problem]:
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
             connection.execute(f"SET ROLE {role}")
-            return list(islice(compare_rows(connection, Tiles(report.size, store.read, store.widths)), PROBLEMS_MAX))
+            return list(
+                islice(compare_rows(connection, Tiles(report.size, store.read, store.widths)), PROBLEMS_MAX)
+            )
     except psycopg.Error as error:
         said = str(error).strip().partition("\n")[0]
         raise CliError(f"the database does not answer: {said}") from error
@@ -213,7 +225,9 @@ def proof(
     write_file(out, text)
     said = found.entry.decode(errors="replace")
     data = {"index": found.index, "size": at.size, "origin": at.origin, "entry": said, "proof": text}
-    Output(as_json=as_json).result(data, f"entry {found.index} of {at.size} in {at.origin}, as signed:\n{said}")
+    Output(as_json=as_json).result(
+        data, f"entry {found.index} of {at.size} in {at.origin}, as signed:\n{said}"
+    )
 
 
 def show_key(
@@ -233,7 +247,9 @@ def show_key(
 
 
 def keygen(
-    name: Annotated[str, typer.Argument(help="A name that no other log has, such as rbee.example.org/audit.")],
+    name: Annotated[
+        str, typer.Argument(help="A name that no other log has, such as rbee.example.org/audit.")
+    ],
     out: Annotated[Path, typer.Option(help="The file of the new key; it must not be there yet.")],
     as_json: AsJson = False,
 ) -> None:
@@ -337,5 +353,3 @@ def database_of_log() -> tuple[str, str]:
             f"there is no database of `rbee up` in {folders.data}: name one by RBEE_DATABASE_URL"
         ) from error
     return f"postgresql://{SEQUENCER}:{password}@127.0.0.1:{port}/{DATABASE}", SEQUENCER
-
-

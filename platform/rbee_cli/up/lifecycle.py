@@ -185,7 +185,8 @@ class Colony:
     def _start_sequencer(self) -> None:
         if not self.sequencer_url:
             self.screen.say(
-                "  the audit log is not signed: RBEE_AUDIT_DATABASE_URL names no role that numbers it", "yellow"
+                "  the audit log is not signed: RBEE_AUDIT_DATABASE_URL names no role that numbers it",
+                "yellow",
             )
             return
         key_file = audit_key.ensure(self.folders, self.options)

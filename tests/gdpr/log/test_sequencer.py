@@ -100,7 +100,9 @@ def test_leader_that_was_overtaken_changes_nothing(
     sequencer = Sequencer(leader, FolderStore(folder), SIGNER)
     make_entries(2)
     sequencer.number()
-    with psycopg.connect(postgres.sequencer_url, autocommit=True) as other:  # as one that does not wait for the lock
+    with psycopg.connect(
+        postgres.sequencer_url, autocommit=True
+    ) as other:  # as one that does not wait for the lock
         Sequencer(other, FolderStore(folder), SIGNER)
     make_entries(2)
 
@@ -123,9 +125,10 @@ def test_death_after_numbering_gives_no_place_twice(
     def dies(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(LogWriter, dies_in, dies)
-        sequence(postgres.sequencer_url, folder)
+        with pytest.raises(KeyboardInterrupt):
+            sequence(postgres.sequencer_url, folder)
     with colony_tx("tests"):
         before = dict(AuditEntry.objects.values_list("id", "seq"))
     assert sorted(before.values()) == list(range(600))  # numbered, and not published
@@ -190,7 +193,9 @@ def test_sequencer_may_number_and_nothing_else(leader: Connection[Any]) -> None:
             leader.execute(statement)
     row = numbered_rows(leader, 0, 10)
     assert row == []
-    leader.execute("UPDATE gdpr_auditentry SET seq = 5 WHERE id = (SELECT min(id::text)::uuid FROM gdpr_auditentry)")
+    leader.execute(
+        "UPDATE gdpr_auditentry SET seq = 5 WHERE id = (SELECT min(id::text)::uuid FROM gdpr_auditentry)"
+    )
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
         leader.execute("UPDATE gdpr_auditentry SET seq = 6 WHERE seq = 5")
     with pytest.raises(psycopg.errors.UniqueViolation):

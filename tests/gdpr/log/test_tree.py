@@ -185,5 +185,7 @@ def test_an_inner_node_passes_for_no_leaf() -> None:
     inner = node_hash(LEAVES[0], LEAVES[1])
 
     assert not verify_inclusion(leaf_hash(LEAVES[0] + LEAVES[1]), 0, 2, [node(1, 1)], root)
-    assert verify_inclusion(inner, 0, 2, [node(1, 1)], root)  # of a tree of two, which is why the size is signed
+    assert verify_inclusion(
+        inner, 0, 2, [node(1, 1)], root
+    )  # of a tree of two, which is why the size is signed
     assert not verify_inclusion(inner, 0, 4, [node(1, 1)], root)

@@ -116,7 +116,9 @@ def test_history_that_was_written_anew_under_the_same_key_is_found_by_a_checkpoi
     make_log(tmp_path / "other", SIZE + 50, signer=SIGNER)
 
     assert findings(tmp_path / "other") == []
-    assert findings(tmp_path / "other", kept) == [f"kept: the first {SIZE} entries are not those that it was signed for"]
+    assert findings(tmp_path / "other", kept) == [
+        f"kept: the first {SIZE} entries are not those that it was signed for"
+    ]
 
 
 def test_log_that_was_rolled_back_is_found_by_a_checkpoint(tmp_path: Path) -> None:
@@ -127,7 +129,9 @@ def test_log_that_was_rolled_back_is_found_by_a_checkpoint(tmp_path: Path) -> No
     kept = (tmp_path / "checkpoint").read_text()
     (tmp_path / "checkpoint").write_bytes(older)
 
-    assert findings(tmp_path, kept) == ["kept: it was signed for 401 entries and the log has 400: it was rolled back"]
+    assert findings(tmp_path, kept) == [
+        "kept: it was signed for 401 entries and the log has 400: it was rolled back"
+    ]
 
 
 def test_another_key_is_refused(folder: Path) -> None:
@@ -158,7 +162,9 @@ def test_kept_history_is_checked_too(tmp_path: Path) -> None:
     names = sorted((tmp_path / "checkpoints").iterdir())
     names[0].write_bytes(names[1].read_bytes())
 
-    assert findings(tmp_path) == [f"checkpoints/{1:018d}: it is a checkpoint of 2 entries, which its name does not say"]
+    assert findings(tmp_path) == [
+        f"checkpoints/{1:018d}: it is a checkpoint of 2 entries, which its name does not say"
+    ]
 
 
 def test_entries_past_their_years_may_be_gone_from_the_beginning(tmp_path: Path) -> None:

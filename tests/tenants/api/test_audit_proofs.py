@@ -105,7 +105,9 @@ def test_entries_of_others_are_as_absent_as_those_that_are_not_there(log: Log, a
         answer = api.ask("proof", entry=str(entry.id))
         assert (answer.status_code, answer.content) == (404, absent.content)
     size = open_checkpoint(api.ask("checkpoint").content, [SIGNER.key]).size
-    assert {api.ask("proof", index=index).status_code for index in (size - 1, size - 2, size, 2**53 - 1)} == {404}
+    assert {api.ask("proof", index=index).status_code for index in (size - 1, size - 2, size, 2**53 - 1)} == {
+        404
+    }
 
 
 def test_entry_that_is_not_published_yet_is_soon(log: Log, tenant: Any, api: Caller) -> None:
@@ -121,7 +123,9 @@ def test_entry_that_is_not_published_yet_is_soon(log: Log, tenant: Any, api: Cal
     assert api.ask("proof", entry=str(mine.id)).status_code == 200
 
 
-def test_damaged_files_prove_nothing(log: Log, tenant: Any, api: Caller, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_files_prove_nothing(
+    log: Log, tenant: Any, api: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
     mine = make_entries(1, tenant_id=tenant.id)[0]
     log.sequence()
     bundles = [path for path in (log.folder / "tile/entries").rglob("*") if path.is_file()]
