@@ -175,8 +175,8 @@ def _split(note: str | bytes) -> tuple[str, list[tuple[str, bytes]]]:
     if at < 0 or not whole.endswith("\n"):
         raise NoteRefused("it has no signature")
     text, lines = whole[: at + 1], whole[at + 2 : -1].split("\n")
-    if len(lines) > SIGNATURES_MAX:
-        raise NoteRefused("it has too many signatures")
+    if len(lines) > SIGNATURES_MAX or len(set(lines)) < len(lines):
+        raise NoteRefused("it has too many signatures, or one twice")
     return text, [_signature(line) for line in lines]
 
 

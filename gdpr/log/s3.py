@@ -24,7 +24,7 @@ class S3Store:
     def at(cls, url: str) -> S3Store:
         """Raises ValueError without boto3."""
         try:
-            import boto3  # type: ignore[import-not-found,unused-ignore]
+            import boto3
         except ImportError:
             raise ValueError(f"{url} needs boto3: install rbee with the extra `s3`") from None
         parts = urlsplit(url)
@@ -34,7 +34,7 @@ class S3Store:
         return f"s3://{self._bucket}/{self._prefix}"
 
     def read(self, path: str) -> bytes | None:
-        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-not-found,unused-ignore]
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + path)
@@ -54,7 +54,7 @@ class S3Store:
             raise StoreConflict(f"{self}{path} holds something else than the log has for it")
 
     def replace(self, path: str, data: bytes) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-not-found,unused-ignore]
+        from botocore.exceptions import BotoCoreError, ClientError
 
         try:  # a bucket with Object Lock wants a checksum with what it is to keep
             self._client.put_object(
@@ -71,7 +71,7 @@ class S3Store:
         """Stays: a bucket that can lose objects is no second place."""
 
     def names(self, folder: str) -> list[str]:
-        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-not-found,unused-ignore]
+        from botocore.exceptions import BotoCoreError, ClientError
 
         begin = f"{self._prefix}{folder}/"
         try:

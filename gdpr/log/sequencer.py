@@ -31,7 +31,7 @@ LOOK_EVERY_S: Final = 0.5
 PUBLISH_EVERY_S: Final = 1.0  # while there is something to publish
 CONNECT_TIMEOUT_S: Final = 5
 # A leader whose machine is gone is noticed by the server within half a minute.
-KEEPALIVE: Final = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+KEEPALIVE: Final[dict[str, Any]] = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 
 logger = logging.getLogger(__name__)
 

@@ -87,7 +87,7 @@ class ProofQuery(serializers.Serializer[Any]):
 
     def get_fields(self) -> dict[str, Any]:
         """`from` is a word of Python."""
-        size = {"required": False, "min_value": 0, "max_value": SIZE_MAX}
+        size: dict[str, Any] = {"required": False, "min_value": 0, "max_value": SIZE_MAX}
         return {
             **super().get_fields(),
             "from": serializers.IntegerField(**size, help_text="The size of a checkpoint that you kept"),

@@ -134,7 +134,7 @@ def compare_with_database(place: Path, report: Report) -> list[Problem]:
     from gdpr.log.verify import PROBLEMS_MAX
     from rbee_cli.errors import CliError
 
-    url, role = database_of_log()
+    url, role = database_of_log(place)
     store = FolderStore(place)
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
@@ -334,22 +334,22 @@ def audit_folder() -> Path:
     return Path(os.environ.get("RBEE_AUDIT_DIR") or data_dir / "audit").expanduser()
 
 
-def database_of_log() -> tuple[str, str]:
+def database_of_log(place: Path) -> tuple[str, str]:
     """Its URL, and the role that sees the entries of all tenants. Raises UsageError."""
     from rbee_cli.errors import UsageError
     from rbee_cli.up.environment import setting
-    from rbee_cli.up.folders import Folders, default_data_dir, read_secret
+    from rbee_cli.up.folders import Folders, read_secret
     from rbee_cli.up.postgres import DATABASE, SEQUENCER
 
     if url := setting("RBEE_AUDIT_DATABASE_URL"):
         return url, SEQUENCER
     if url := setting("RBEE_DATABASE_URL"):
         return url, "rbee_colony"
-    folders = Folders(Path(os.environ.get("RBEE_DATA_DIR") or default_data_dir()))
+    folders = Folders(place.absolute().parent)  # as `rbee up` lays them
     try:
         password, port = read_secret(folders, SEQUENCER), (folders.run / "postgres.port").read_text().strip()
     except OSError as error:
         raise UsageError(
-            f"there is no database of `rbee up` in {folders.data}: name one by RBEE_DATABASE_URL"
+            f"{folders.data} holds no database of `rbee up`: name one by RBEE_AUDIT_DATABASE_URL"
         ) from error
     return f"postgresql://{SEQUENCER}:{password}@127.0.0.1:{port}/{DATABASE}", SEQUENCER

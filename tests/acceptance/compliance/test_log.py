@@ -40,11 +40,12 @@ from gdpr.log.verify import verify_log
 from rbee_cli.up.postgres import Postgres
 from tests.acceptance.compliance import tampering
 from tests.acceptance.compliance.tampering import FILES, ROWS, Log, grown_log
-from tests.acceptance.figures import SEED, note, scaled
+from tests.acceptance.figures import SCALE, SEED, note, scaled
 from tests.factories.audit import SIGNER, make_entries, sequence
 from tests.factories.tenants import TESTER
 from tests.services import root_url
 
+PATIENCE_S = 120  # with a process that starts beside other tests
 OF_FILES = scaled(700, least=len(FILES))
 OF_ROWS = scaled(300, least=len(ROWS))
 LOGS = scaled(25, least=2)  # that are tampered with
@@ -512,7 +513,15 @@ class Process:
 
     def end(self, number: int) -> None:
         self.process.send_signal(number)
-        self.process.wait(20)
+        self.process.wait(60)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
 
 
 @pytest.mark.timeout(900)
@@ -520,18 +529,17 @@ def test_kill_of_the_sequencer_at_any_moment_breaks_nothing(
     committed_db: None, postgres: Postgres, tmp_path: Path
 ) -> None:
     empty(postgres)
-    draw, kills = random.Random(SEED + 3), scaled(50, least=3)
+    draw, kills = random.Random(SEED + 3), scaled(50, least=2)
     seen: dict[int, bytes] = {}
-    process = Process(postgres, tmp_path)
-    with writers(postgres, 2) as written:
+    with Process(postgres, tmp_path) as process, writers(postgres, 2) as written:
         for _ in range(kills):
             size = published(tmp_path / "log")
-            until(lambda size=size: published(tmp_path / "log") > size, 30)  # type: ignore[misc]
+            until(lambda size=size: published(tmp_path / "log") > size, PATIENCE_S)  # type: ignore[misc]
             time.sleep(draw.random() * 0.7)
             process.end(signal.SIGKILL)
             remember(tmp_path / "log", seen)
             process.start()
-    process.end(signal.SIGTERM)
+        process.end(signal.SIGTERM)
     size = sequence(postgres.sequencer_url, tmp_path / "log")
     remember(tmp_path / "log", seen)
     store = FolderStore(tmp_path / "log")
@@ -577,19 +585,20 @@ def test_an_entry_is_sequenced_and_published_in_two_seconds(
     committed_db: None, postgres: Postgres, tmp_path: Path
 ) -> None:
     empty(postgres)
-    process = Process(postgres, tmp_path)
     lags = []
-    with psycopg.connect(postgres.app_url) as connection:
-        for number in range(scaled(200, least=5)):
+    with Process(postgres, tmp_path), psycopg.connect(postgres.app_url) as connection:
+        for number in range(scaled(200, least=4)):
             append(connection)
-            lags.append(until(lambda number=number: published(tmp_path / "log") > number, 20))  # type: ignore[misc]
-    process.end(signal.SIGTERM)
+            lags.append(until(lambda number=number: published(tmp_path / "log") > number, PATIENCE_S))  # type: ignore[misc]
+    lags = sorted(lags[1:])  # the first one waits for the process
+    p99 = lags[len(lags) * 99 // 100]
 
     note(
-        "log: seconds from commit to checkpoint, median and worst",
-        f"{statistics.median(lags[1:]):.2f}, {max(lags[1:]):.2f}",
+        "log: seconds from commit to checkpoint, median and 99th percentile",
+        f"{statistics.median(lags):.2f}, {p99:.2f}",
     )
-    assert statistics.median(lags[1:]) <= 2  # the first one waits for the process
+    if SCALE >= 1:  # beside other tests the machine decides
+        assert p99 <= 2
 
 
 @pytest.mark.timeout(600)
@@ -598,7 +607,7 @@ def test_rates(committed_db: None, postgres: Postgres, tmp_path: Path) -> None:
     empty(postgres)
     began = time.monotonic()
     with writers(postgres, 4) as written:
-        time.sleep(float(scaled(20)))
+        time.sleep(scaled(20))
     note(
         "log: entries appended each second, one transaction each, by 4 writers",
         f"{sum(written) / (time.monotonic() - began):.0f}",

@@ -434,6 +434,12 @@ ORGANIZATION: Final[Mapping[str, Sequence[Target]]] = {
     ),
 }  # fmt: skip
 
+GDPR: Final[Mapping[str, Sequence[Target]]] = {
+    "audit/checkpoint": OWN,
+    "audit/key": OWN,
+    "audit/proof": (of(query="entry={task}"), of(query="index=0"), of(query="from=0")),
+}
+
 HIVES: Final[Mapping[str, Sequence[Target]]] = {"/hive/v1/join": OWN, "/hive/v1/placements": OWN}
 
 NEW_PASSWORD: Final = "a long new password"
@@ -536,6 +542,7 @@ ADMIN: Final[Mapping[str, Sequence[Target]]] = {
 
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {
     **{f"/api/v1/{path}": found for path, found in MANAGEMENT.items()},
+    **{f"/gdpr/{path}": found for path, found in GDPR.items()},
     **{
         f"{prefix}/organization/{path}": found
         for prefix in ("/v1", "/openai/v1")
