@@ -10,7 +10,7 @@ It knows nothing of Django, so that an auditor can run its verifier on a folder 
     proof         a proof in one text (C2SP tlog-proof)
     store         a folder of such files, written whole or not at all
     writer        adds entries to a store and signs what it holds then
-    copies        keeps a second place up to date
+    copies        keeps a second place up to date, `s3` one in a bucket
     verify        finds what is wrong with a log
     rows          compares a log with the rows of the database
     sequencer     numbers the rows, one process at a time

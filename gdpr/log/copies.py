@@ -104,7 +104,7 @@ class Copier:
     ) -> None:
         self._over.set()
         if self._target is not None:
-            self._thread.join(1)
+            self._thread.join(0.3)
 
     def _run(self) -> None:
         assert self._target is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ def ensure(folders: Folders, options: UpOptions) -> Path:
     """Its file. Raises UpFailed when it is missing and a log was signed by it."""
     from gdpr.log.note import make_signer
 
-    path = folders.secrets / NAME
+    path = Path(os.environ.get("RBEE_AUDIT_KEY_FILE") or folders.secrets / NAME).expanduser()
     if path.exists() or environment.setting("RBEE_AUDIT_KEY"):
         return path
     log = Path(environment.setting("RBEE_AUDIT_DIR") or folders.data / "audit")

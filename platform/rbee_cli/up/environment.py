@@ -72,13 +72,17 @@ def queen_environment(
 def sequencer_environment(
     queen: Mapping[str, str], options: UpOptions, *, database_url: str, key_file: Path
 ) -> dict[str, str]:
-    """What the queen has, but for her secrets; and what she has not: the key that signs, and the role that numbers."""
+    """What the queen has, but for her secrets; and what she has not: the key that signs, the role that numbers, and the way
+    into a bucket."""
     kept = {name: value for name, value in queen.items() if not name.startswith("RBEE_")}
-    settings = {name: queen[name] for name in OF_THE_SEQUENCER if name in queen}
-    ours = {"RBEE_DATA_DIR": str(options.data_dir), "RBEE_AUDIT_DATABASE_URL": database_url}
-    if given := setting("RBEE_AUDIT_KEY"):
-        return kept | settings | ours | {"RBEE_AUDIT_KEY": given}
-    return kept | settings | ours | {"RBEE_AUDIT_KEY_FILE": str(key_file)}
+    kept |= {name: queen[name] for name in OF_THE_SEQUENCER if name in queen}
+    kept |= {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    key = os.environ.get("RBEE_AUDIT_KEY", "")
+    return kept | {
+        "RBEE_DATA_DIR": str(options.data_dir),
+        "RBEE_AUDIT_DATABASE_URL": database_url,
+        **({"RBEE_AUDIT_KEY": key} if key else {"RBEE_AUDIT_KEY_FILE": str(key_file)}),
+    }
 
 
 def hive_environment(trust: Path | None = None) -> dict[str, str]:
