@@ -4,7 +4,7 @@ import base64
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdpr.log.note import (
@@ -39,6 +39,7 @@ def test_note_is_the_one_that_others_make() -> None:
     assert open_note(NOTE.encode(), [read_verify_key(PUBLIC)]) == TEXT
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_what_was_signed_is_opened(text: str) -> None:
     signers = [make_signer("one.example/a"), make_signer("zwei.example/ä")]

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdpr.log.entry import leaf_hash
@@ -46,6 +46,7 @@ def test_a_log_of_70000_has_the_files_that_c2sp_says() -> None:
     assert {kind for kind, _, _ in found} == {ENTRIES, 0, 1, 2}
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200_000), st.integers(0, 70_000))
 def test_files_that_grew_are_those_beyond_the_ones_before(begin: int, more: int) -> None:
     before, after = set(files_of(0, begin)), set(files_of(0, begin + more))
@@ -54,6 +55,7 @@ def test_files_that_grew_are_those_beyond_the_ones_before(begin: int, more: int)
     assert set(superseded(begin, begin + more)) == before - after
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=40))
 def test_bundles_read_back(entries: list[bytes]) -> None:
     assert unpack_entries(pack_entries(entries)) == entries

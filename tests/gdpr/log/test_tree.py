@@ -4,7 +4,7 @@ import hashlib
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdpr.log.entry import leaf_hash
@@ -84,6 +84,7 @@ def test_roots_are_those_of_certificate_transparency() -> None:
     assert root_of([]) == EMPTY_ROOT == mth([])
 
 
+@settings(deadline=None)
 @given(SIZES)
 def test_every_way_to_a_root_leads_to_the_same(size: int) -> None:
     frontier = Frontier()
@@ -94,6 +95,7 @@ def test_every_way_to_a_root_leads_to_the_same(size: int) -> None:
     assert frontier.size == size
 
 
+@settings(deadline=None)
 @given(SIZES, st.data())
 def test_inclusion_proofs_are_those_of_the_definition(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
@@ -104,6 +106,7 @@ def test_inclusion_proofs_are_those_of_the_definition(size: int, data: st.DataOb
     assert verify_inclusion(LEAVES[index], index, size, proof, mth(LEAVES[:size]))
 
 
+@settings(deadline=None)
 @given(SIZES, st.data())
 def test_consistency_proofs_are_those_of_the_definition(new: int, data: st.DataObject) -> None:
     old = data.draw(st.integers(1, new))
@@ -114,6 +117,7 @@ def test_consistency_proofs_are_those_of_the_definition(new: int, data: st.DataO
     assert verify_consistency(old, new, proof, mth(LEAVES[:old]), mth(LEAVES[:new]))
 
 
+@settings(deadline=None)
 @given(SIZES, st.randoms(use_true_random=False))
 def test_no_changed_inclusion_proof_is_accepted(size: int, draw: random.Random) -> None:
     index = draw.randrange(size)
@@ -127,6 +131,7 @@ def test_no_changed_inclusion_proof_is_accepted(size: int, draw: random.Random) 
         assert not verify_inclusion(leaf, other_index, size, proof, root)
 
 
+@settings(deadline=None)
 @given(SIZES, st.randoms(use_true_random=False))
 def test_no_changed_consistency_proof_is_accepted(new: int, draw: random.Random) -> None:
     old = draw.randrange(1, new + 1)

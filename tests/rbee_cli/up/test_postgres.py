@@ -119,9 +119,8 @@ def test_secrets_are_readable_by_their_owner_only(data_dir: Path) -> None:
 def test_cluster_of_before_gets_the_role_that_numbers(with_cluster: Path) -> None:
     server = Postgres(with_cluster)
     server.start()
-    with psycopg.connect(server.owner_url, autocommit=True) as owner:
-        owner.execute("DROP ROLE rbee_sequencer")
     server.stop()
+    server._execute(server.folders.postgres, server._major(), "DROP ROLE rbee_sequencer;\n\n")
     access = server.folders.postgres / "pg_hba.conf"
     access.write_text("host all rbee_owner,rbee_app 127.0.0.1/32 scram-sha-256\n")
     (server.folders.secrets / "rbee_sequencer").unlink(missing_ok=True)
