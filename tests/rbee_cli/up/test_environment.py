@@ -11,7 +11,7 @@ from rbee_cli.up.options import UpOptions
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
-    for name in [name for name in os.environ if name.startswith("RBEE_")]:
+    for name in [name for name in os.environ if name.startswith(("RBEE_", "AWS_"))]:
         monkeypatch.delenv(name)
 
 
