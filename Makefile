@@ -78,13 +78,10 @@ accept-policy: $(INSTALLED) ## Scripts of operators and tenants, at full figures
 accept-tenants: $(INSTALLED) ## Tenants, limits and fairness, at full figures
 	@$(call accept,tenants)
 
-accept-compliance: $(INSTALLED) ## Audit, erasure, consent and residency, at full figures
-	@$(call accept,compliance)
-
 accept-billing: $(INSTALLED) ## Balances, receipts and books, at full figures
 	@$(call accept,billing)
 
-accept-compliance: $(INSTALLED) ## Data protection and its proofs, at full figures
+accept-compliance: $(INSTALLED) ## Audit log, data protection and residency, at full figures
 	@$(call accept,compliance)
 
 ##@ Measure

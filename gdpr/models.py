@@ -24,6 +24,19 @@ class AppendOnly(models.Model):
         raise TypeError(f"{self._meta.label} is append-only")
 
 
+class ReadOnly(models.Model):
+    """Rows that another role writes. The application role is granted SELECT only."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError(f"{self._meta.label} is written by another process")
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise TypeError(f"{self._meta.label} is written by another process")
+
+
 class AuditEntry(AppendOnly):
     """One thing that was done or refused, written by `gdpr.domain.audit.record` in the transaction that did it.
 
@@ -67,6 +80,20 @@ class AuditEntry(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.event} by {self.actor}"
+
+
+class AuditSequence(ReadOnly):
+    """How far the sequencer is: one row. `epoch` is of the process that leads; one of before finds it changed, and stops."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    epoch = models.BigIntegerField()
+    size = models.BigIntegerField()  # entries that have a place
+
+    class Privacy:
+        none = ("id", "epoch", "size")
+
+    def __str__(self) -> str:
+        return f"{self.size} entries"
 
 
 # Django finds models by this module, and these need those above.

@@ -5,6 +5,7 @@
     colony_table        row-level security for a table that only colony_tx may see
     monthly_table       partitions by the month inside a UUIDv7; CHECK that month and id agree
     append_only         triggers that refuse UPDATE, DELETE and TRUNCATE, also to the owner
+    NUMBERED_ONCE       an audit entry's place, given once and by the sequencer only
 
 Who may do what to which table is granted by `rbee.roles` after each migration.
 """
@@ -15,6 +16,7 @@ from django.db import migrations
 
 from gdpr.scope import COLONY_ROLE
 
+SEQUENCER_ROLE = "rbee_sequencer"
 CURRENT_TENANT = "(SELECT nullif(current_setting('app.tenant', true), '')::uuid)"
 
 
@@ -92,6 +94,50 @@ def monthly_table(table: str, columns: str, *, id_column: str) -> migrations.Run
         f"DROP TABLE {table}",
     )
 
+
+# In place of the row trigger of `append_only`. Who inserts a row gives it no place, also not the owner. Places are found
+# by a partial index, which holds the few rows that wait.
+_ROWS_OF_AUDIT = (
+    "CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON gdpr_auditentry FOR EACH ROW EXECUTE FUNCTION"
+)
+NUMBERED_ONCE = migrations.RunSQL(
+    [
+        f"""
+        CREATE FUNCTION rbee_number_once() RETURNS trigger
+        LANGUAGE plpgsql
+        AS $$
+        DECLARE
+            place bigint;
+        BEGIN
+            IF TG_OP = 'UPDATE' AND current_user = '{SEQUENCER_ROLE}' AND OLD.seq IS NULL AND NEW.seq >= 0 THEN
+                place := NEW.seq;
+                NEW.seq := NULL;
+                IF NEW IS NOT DISTINCT FROM OLD THEN
+                    NEW.seq := place;
+                    RETURN NEW;
+                END IF;
+            END IF;
+            RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'insufficient_privilege';
+        END
+        $$
+        """,
+        "DROP TRIGGER append_only_rows ON gdpr_auditentry",
+        f"{_ROWS_OF_AUDIT} rbee_number_once()",
+        "CREATE POLICY unnumbered ON gdpr_auditentry AS RESTRICTIVE FOR INSERT WITH CHECK (seq IS NULL)",
+        f"CREATE POLICY sequencer ON gdpr_auditentry TO {SEQUENCER_ROLE} USING (true) WITH CHECK (true)",
+        "CREATE INDEX gdpr_auditentry_waiting ON gdpr_auditentry (id) WHERE seq IS NULL",
+        "CREATE UNIQUE INDEX gdpr_auditentry_seq ON gdpr_auditentry (seq, month) WHERE seq IS NOT NULL",
+    ],
+    [
+        "DROP INDEX gdpr_auditentry_seq",
+        "DROP INDEX gdpr_auditentry_waiting",
+        "DROP POLICY sequencer ON gdpr_auditentry",
+        "DROP POLICY unnumbered ON gdpr_auditentry",
+        "DROP TRIGGER append_only_rows ON gdpr_auditentry",
+        f"{_ROWS_OF_AUDIT} rbee_refuse_change()",
+        "DROP FUNCTION rbee_number_once",
+    ],
+)
 
 FUNCTIONS = migrations.RunSQL(
     [

@@ -2,6 +2,7 @@ from celery import shared_task
 
 from tenants.domain import alert_mail, deliveries
 from tenants.domain.alerts import MAIL as MAIL_ALERTS
+from tenants.domain.audit_checkpoints import tell_checkpoint
 from tenants.domain.courier import courier
 from tenants.domain.invitations import MAIL
 from tenants.domain.invitations import mail_invitations as mail
@@ -42,3 +43,8 @@ def mail_alerts() -> None:
 @shared_task(name="tenants.tell_expiring_keys")  # type: ignore[untyped-decorator]
 def tell_expiring_keys() -> None:
     tell_expiring()
+
+
+@shared_task(name="tenants.tell_checkpoint")  # type: ignore[untyped-decorator]
+def tell_audit_checkpoint() -> None:
+    tell_checkpoint()

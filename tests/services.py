@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rbee_cli.up.postgres import Postgres
+from rbee_cli.up.postgres import DATABASE, Postgres
 from rbee_cli.up.redis import Redis
 
 # What a test needs is speed; no test looks at what survives a power cut.
+ROOT = "root_of_tests"
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -19,11 +20,26 @@ FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 def postgres_server() -> Iterator[Postgres]:
     with _folder() as data_dir:
         server = Postgres(data_dir, settings=FAST)
-        server.start()
+        server.prepare()
+        _let_root_in(server)
+        server.spawn()
+        server.wait_ready()
         try:
             yield server
         finally:
             server.stop()
+
+
+def root_url(server: Postgres) -> str:
+    """For tests of what a superuser can do, whom nothing in the database stops."""
+    return f"postgresql://{ROOT}:{ROOT}@127.0.0.1:{server.port}/{DATABASE}"
+
+
+def _let_root_in(server: Postgres) -> None:
+    cluster = server.folders.postgres
+    server._execute(cluster, server._major(), f"CREATE ROLE {ROOT} SUPERUSER LOGIN PASSWORD '{ROOT}';\n\n")
+    with (cluster / "pg_hba.conf").open("a") as access:
+        access.write(f"host all {ROOT} 127.0.0.1/32 scram-sha-256\n")
 
 
 @contextmanager

@@ -7,8 +7,6 @@ would make every writer wait for one row. Each carries its own leaf hash; a sequ
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,14 +15,15 @@ from typing import Any
 from uuid import UUID
 
 from gdpr.ids import month_of, uuid7
+from gdpr.log.entry import SCHEMA_VERSION, canonical_entry, canonical_json, leaf_hash
 from gdpr.models import AuditEntry
 from gdpr.scope import OutsideScope, current_scope
 
-SCHEMA_VERSION = 1
-ENTRY_BYTES_MAX = 65_535  # an entry's length is 16 bits in the bundles of a transparency log
-LEAF_PREFIX = b"\x00"
+__all__ = [
+    "SCHEMA_VERSION", "Actor", "answered_request", "canonical_entry", "canonical_json", "leaf_hash", "leaf_of",
+    "make_entry", "record", "record_all",
+]  # fmt: skip
 
-_JSON_INTEGER_MAX = 2**53 - 1
 # Of the HTTP request that is being answered: whoever asks about its answer finds what it did.
 answered_request: ContextVar[str] = ContextVar("rbee_answered_request", default="")
 
@@ -125,74 +124,9 @@ def record_all(entries: Iterable[AuditEntry]) -> None:
     AuditEntry.objects.bulk_create(entries)
 
 
-def leaf_hash(entry: bytes) -> bytes:
-    """SHA-256 as RFC 6962 has it for leaves, so that no inner node can pass for one."""
-    return hashlib.sha256(LEAF_PREFIX + entry).digest()
-
-
 def leaf_of(entry: AuditEntry) -> bytes:
     """What `leaf` must be, from the other columns as they are."""
     columns = (
         "id", "tenant_id", "event", "actor", "object_ref", "outcome", "details", "request_id", "at", "schema_version"
     )  # fmt: skip
     return leaf_hash(canonical_entry(**{name: getattr(entry, name) for name in columns}))
-
-
-def canonical_entry(
-    *,
-    id: UUID,  # noqa: A002 -- the column's name
-    tenant_id: UUID | None,
-    event: str,
-    actor: str,
-    object_ref: str,
-    outcome: str,
-    details: Mapping[str, Any],
-    request_id: str,
-    at: datetime,
-    schema_version: int = SCHEMA_VERSION,
-) -> bytes:
-    """The bytes that are hashed. Raises ValueError when they are longer than a log takes."""
-    entry = canonical_json(
-        {
-            "actor": actor,
-            "at": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "details": dict(details),
-            "event": event,
-            "id": str(id),
-            "object_ref": object_ref,
-            "outcome": outcome,
-            "request_id": request_id,
-            "schema_version": schema_version,
-            "tenant_id": None if tenant_id is None else str(tenant_id),
-        }
-    )
-    if len(entry) > ENTRY_BYTES_MAX:
-        raise ValueError(f"audit entry {event} has {len(entry)} bytes; at most {ENTRY_BYTES_MAX} fit")
-    return entry
-
-
-def canonical_json(value: object) -> bytes:
-    """RFC 8785 for what entries hold: no floats, ASCII keys, integers that every reader of JSON keeps."""
-    _refuse_ambiguous(value)
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _refuse_ambiguous(value: object) -> None:
-    if isinstance(value, str):
-        if "\x00" in value:
-            raise ValueError("PostgreSQL's JSON cannot hold U+0000")
-    elif value is None or isinstance(value, bool):
-        return
-    elif isinstance(value, int):
-        if abs(value) > _JSON_INTEGER_MAX:
-            raise ValueError(f"{value} is beyond the integers that JSON keeps exactly")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str) or not key.isascii() or "\x00" in key:
-                raise ValueError(f"{key!r} is no key of an audit entry")
-            _refuse_ambiguous(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            _refuse_ambiguous(item)
-    else:
-        raise ValueError(f"{type(value).__name__} has no canonical form in an audit entry")

@@ -79,6 +79,10 @@ class Env:
     export_days: int
     backup_days: int
     erasure_ledger: Path | None
+    audit_dir: Path
+    audit_copy: str
+    audit_key: str
+    audit_database_url: str
     stripe_secret_key: str
     stripe_webhook_secret: tuple[str, ...]
     stripe_api_url: str
@@ -114,6 +118,7 @@ def read_env(environ: Mapping[str, str]) -> Env:
         name.removeprefix("RBEE_").lower(): _value(name, variable, environ)
         for name, variable in VARIABLES.items()
     }
+    values["audit_dir"] = values["audit_dir"] or values["data_dir"] / "audit"
     values["hive_redis_url"] = values["hive_redis_url"] or _as_hives_see(values["redis_url"])
     values["celery_broker_url"] = values["celery_broker_url"] or values["redis_url"]
     values["signup"] = values["signup"] or ("invitation" if values["mode"] == "business" else "closed")
@@ -316,6 +321,12 @@ def _path_or_none(text: str) -> Path | None:
     return _path(text) if text else None
 
 
+def _audit_copy(text: str) -> str:
+    if text.startswith("s3://"):
+        return _url("s3")(text)
+    return str(_path(text)) if text else ""
+
+
 def _host(text: str) -> str:
     if "/" in text or " " in text:
         raise ValueError
@@ -416,6 +427,17 @@ VARIABLES: dict[str, Variable] = {
     ),
     "RBEE_ERASURE_LEDGER": Variable(
         _path_or_none, "a file outside of the database that keeps what was erased; left out: in RBEE_DATA_DIR"
+    ),
+    "RBEE_AUDIT_DIR": Variable(
+        _path_or_none, "a folder for the files of the audit log, the same for every queen"
+    ),
+    "RBEE_AUDIT_COPY": Variable(_audit_copy, "a folder on another host, or a URL such as s3://bucket/rbee"),
+    # For the sequencer alone.
+    "RBEE_AUDIT_KEY": Variable(
+        _starts_with("PRIVATE+KEY+"), "a signing key as PRIVATE+KEY+NAME+ID+KEY", is_secret=True
+    ),
+    "RBEE_AUDIT_DATABASE_URL": Variable(
+        _database_url, f"{_POSTGRES}, of a member of the role rbee_sequencer", is_secret=True
     ),
     "RBEE_STRIPE_SECRET_KEY": Variable(
         _starts_with("sk_", "rk_"), "a secret or restricted key of Stripe, such as sk_live_…", is_secret=True

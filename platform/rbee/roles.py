@@ -1,5 +1,5 @@
-"""The application role's rights, and the role for work across tenants. Applied after every migration, so another
-application role, or a dump restored elsewhere, gets the same rights.
+"""The application role's rights, the role for work across tenants, and the role that numbers audit entries. Applied after
+every migration, so another application role, or a dump restored elsewhere, gets the same rights.
 
 The application role owns nothing: on a table it may do what its rows allow, on an append-only one SELECT and INSERT.
 """
@@ -14,11 +14,13 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from gdpr.models import AppendOnly
+from gdpr.models import AppendOnly, AuditEntry, AuditSequence, ReadOnly
+from gdpr.schema import SEQUENCER_ROLE
 from gdpr.scope import COLONY_ROLE
 
 ALL_ROWS = "SELECT, INSERT, UPDATE, DELETE"
 NEW_ROWS = "SELECT, INSERT"
+OF_THE_SEQUENCER = {AuditEntry: "SELECT, UPDATE (seq)", AuditSequence: "SELECT, INSERT, UPDATE"}
 
 FIRST_WITH_INHERIT_OPTION = 160000  # server version
 
@@ -30,8 +32,11 @@ def make_colony_role(connection: BaseDatabaseWrapper, application_role: str) -> 
         cursor.execute("SELECT current_user, current_setting('server_version_num')::int")
         owner, version = cursor.fetchone()
         _refuse_powerful(cursor, owner, application_role)
-        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [COLONY_ROLE])
-        statements = [] if cursor.fetchone() else [f"CREATE ROLE {COLONY_ROLE} NOLOGIN"]
+        cursor.execute("SELECT rolname FROM pg_roles")
+        there = {row[0] for row in cursor.fetchall()}
+        statements = [
+            f"CREATE ROLE {role} NOLOGIN" for role in (COLONY_ROLE, SEQUENCER_ROLE) if role not in there
+        ]
         cursor.execute(
             "SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member"
             " WHERE r.rolname = %s AND u.rolname = %s",
@@ -46,8 +51,11 @@ def make_colony_role(connection: BaseDatabaseWrapper, application_role: str) -> 
 def grant_tables(connection: BaseDatabaseWrapper, application_role: str) -> None:
     """Idempotent: takes everything away first, in one transaction."""
     roles = sql.SQL(", ").join([sql.Identifier(application_role), sql.Identifier(COLONY_ROLE)])
+    sequencer = sql.Identifier(SEQUENCER_ROLE)
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}").format(roles))
+        cursor.execute(
+            sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}, {}").format(roles, sequencer)
+        )
         tables = set(connection.introspection.table_names(cursor))
         for model in apps.get_models(include_auto_created=True):
             if model._meta.db_table in tables:
@@ -56,6 +64,12 @@ def grant_tables(connection: BaseDatabaseWrapper, application_role: str) -> None
                         sql.SQL(rights_on(model)), sql.Identifier(model._meta.db_table), roles
                     )
                 )
+        for model, rights in OF_THE_SEQUENCER.items():
+            cursor.execute(
+                sql.SQL("GRANT {} ON {} TO {}").format(
+                    sql.SQL(rights), sql.Identifier(model._meta.db_table), sequencer
+                )
+            )
         cursor.execute(sql.SQL("GRANT SELECT ON django_migrations TO {}").format(roles))
         for function in (
             "rbee_make_partitions",
@@ -70,6 +84,8 @@ def grant_tables(connection: BaseDatabaseWrapper, application_role: str) -> None
 
 
 def rights_on(model: type[models.Model]) -> str:
+    if issubclass(model, ReadOnly):
+        return "SELECT"
     return NEW_ROWS if issubclass(model, AppendOnly) else ALL_ROWS
 
 
@@ -88,6 +104,15 @@ def _refuse_powerful(cursor, owner: str, application_role: str) -> None:  # type
     if row[0]:
         raise ImproperlyConfigured(
             f"the role {application_role} of RBEE_DATABASE_URL is a superuser or has BYPASSRLS; take one without"
+        )
+    cursor.execute(
+        "SELECT pg_has_role(%s, oid, 'MEMBER') FROM pg_roles WHERE rolname = %s",
+        [application_role, SEQUENCER_ROLE],
+    )
+    if (row := cursor.fetchone()) and row[0]:
+        raise ImproperlyConfigured(
+            f"the role {application_role} of RBEE_DATABASE_URL is a member of {SEQUENCER_ROLE}, which alone numbers"
+            f" audit entries: REVOKE {SEQUENCER_ROLE} FROM {_quoted(application_role)}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from tenants.api.audit_proofs import Checkpoint, Key, Proof
 from tenants.api.consents import Consents, ConsentTexts, OneConsent
 from tenants.api.data_map import ErasurePlan, ExportSchema, ProcessingRecord, Retention
 from tenants.api.data_requests import Requests, RetryRequest
@@ -35,4 +36,7 @@ urlpatterns = [
     path("requests", Requests.as_view()),
     path("requests/<uuid:request_id>/retry", RetryRequest.as_view()),
     path("signing-key", SigningKey.as_view()),
+    path("audit/checkpoint", Checkpoint.as_view()),
+    path("audit/key", Key.as_view()),
+    path("audit/proof", Proof.as_view()),
 ]

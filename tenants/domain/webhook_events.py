@@ -81,6 +81,9 @@ _EVENTS = (
               {"sub_processor": _ID, "country": "DE", "in_force_at": "2027-01-31T00:00:00Z"}),
     EventType("subprocessor.ending", "a firm works on data for the operator no more, from `ends_at` on",
               {"sub_processor": _ID, "country": "DE", "ends_at": "2027-01-31T00:00:00Z"}),
+    EventType("audit.checkpoint", "once a day: how long the audit log is and what its root is, signed; keep it",
+              {"origin": "rbee.example.org/audit", "size": 4711,
+               "note": "rbee.example.org/audit\n4711\n…\n\n— rbee.example.org/audit …\n"}),
     EventType("alert.opened", "there is something to see to", _ALERT),
     EventType("alert.closed", "an alert was closed", _ALERT),
 )  # fmt: skip

@@ -156,6 +156,11 @@ def test_row_in_the_wrong_month_is_refused(committed_db: None) -> None:
         insert_entry(month=add_months(month_of(uuid7()), 1))
 
 
+def test_entry_is_written_without_a_place(committed_db: None) -> None:
+    with pytest.raises(ProgrammingError, match="row-level security"), colony_tx("tests"):
+        insert_entry(seq=5)
+
+
 def test_row_of_a_month_without_a_partition_is_refused(committed_db: None) -> None:
     past = datetime(2020, 5, 5, tzinfo=UTC)
     with pytest.raises(DatabaseError, match="no partition"), colony_tx("tests"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import rbee_cli
@@ -14,6 +15,7 @@ from rbee_cli.errors import UsageError
 from rbee_cli.up.options import UpOptions
 
 OF_THE_COMMAND_LINE = frozenset({"RBEE_API_KEY", "RBEE_QUEEN_URL", "RBEE_CONFIG_PATH"})
+OF_THE_SEQUENCER = ("RBEE_LOG_LEVEL", "RBEE_AUDIT_DIR", "RBEE_AUDIT_COPY")
 OF_THE_SYSTEM = ("HOME", "USER", "LOGNAME", "TMPDIR", "TZ")
 OF_ENGINES = (
     "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "LD_LIBRARY_PATH",
@@ -67,6 +69,22 @@ def queen_environment(
     return base_environment() | _theirs(ours) | ours
 
 
+def sequencer_environment(
+    queen: Mapping[str, str], options: UpOptions, *, database_url: str, key_file: Path
+) -> dict[str, str]:
+    """What the queen has, but for her secrets; and what she has not: the key that signs, the role that numbers, and the way
+    into a bucket."""
+    kept = {name: value for name, value in queen.items() if not name.startswith("RBEE_")}
+    kept |= {name: queen[name] for name in OF_THE_SEQUENCER if name in queen}
+    kept |= {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    key = os.environ.get("RBEE_AUDIT_KEY", "")
+    return kept | {
+        "RBEE_DATA_DIR": str(options.data_dir),
+        "RBEE_AUDIT_DATABASE_URL": database_url,
+        **({"RBEE_AUDIT_KEY": key} if key else {"RBEE_AUDIT_KEY_FILE": str(key_file)}),
+    }
+
+
 def hive_environment(trust: Path | None = None) -> dict[str, str]:
     """`trust` is a file of the authorities by which the hive checks the queen's certificate."""
     environment = base_environment() | {name: os.environ[name] for name in OF_ENGINES if name in os.environ}
@@ -74,9 +92,10 @@ def hive_environment(trust: Path | None = None) -> dict[str, str]:
 
 
 def _theirs(ours: dict[str, str]) -> dict[str, str]:
-    """The owner's URL is not among them: only migrations have business with it."""
+    """The owner's URL is not among them: only migrations have business with it. Nor what is the sequencer's alone."""
     withheld = OF_THE_COMMAND_LINE | {f"{name}_FILE" for name in ours}
-    withheld |= {"RBEE_DATABASE_OWNER_URL", "RBEE_DATABASE_OWNER_URL_FILE"}
+    for name in ("RBEE_DATABASE_OWNER_URL", "RBEE_AUDIT_DATABASE_URL", "RBEE_AUDIT_KEY"):
+        withheld |= {name, f"{name}_FILE"}
     return {
         name: value for name, value in os.environ.items() if name.startswith("RBEE_") and name not in withheld
     }

@@ -1,7 +1,7 @@
 """The order in which a colony starts on one machine, its life, and its end.
 
 PostgreSQL and Redis start side by side; then, only when something can have changed, migrations and first rows; then
-the queen and the hive side by side, and Celery behind them. It is up when the queen is ready and the local hive's
+the queen and the hive side by side, and behind them Celery and who numbers audit entries. It is up when the queen is ready and the local hive's
 worker is.
 """
 
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from rbee_cli.errors import UpFailed
-from rbee_cli.up import environment, local_hive, operator_key, ports, preparation, services
+from rbee_cli.up import audit_key, environment, local_hive, operator_key, ports, preparation, services
 from rbee_cli.up.accounts import service_account
 from rbee_cli.up.folders import make_folders, make_secret, read_secret
 from rbee_cli.up.interrupts import Interrupted, Interrupts
@@ -54,6 +54,7 @@ class Colony:
         self.redis_url = environment.setting("RBEE_REDIS_URL")
         self.database_url = environment.setting("RBEE_DATABASE_URL")
         self.owner_url = environment.setting("RBEE_DATABASE_OWNER_URL") or self.database_url
+        self.sequencer_url = environment.setting("RBEE_AUDIT_DATABASE_URL")
         self.has_own_database = not self.database_url
         self.probe = QueenProbe(options)
         self.new_operator_key: str | None = None
@@ -86,6 +87,7 @@ class Colony:
         self._wait("queen", queen, self.probe.is_ready, QUEEN_PATIENCE_S, "did not become ready")
         self.screen.done("queen", self.options.local_url)
         self._start_celery()
+        self._start_sequencer()
         if self.options.hive:
             self._join_hive(is_joined, join_token)
             self._wait_for_worker()
@@ -121,6 +123,7 @@ class Colony:
         if not self.database_url:
             postgres.wait_ready()
             self.database_url, self.owner_url = postgres.app_url, postgres.owner_url
+            self.sequencer_url = postgres.sequencer_url
             self.screen.done("PostgreSQL", f"127.0.0.1:{postgres.port}")
 
     def _make_root_secret(self, *, is_new: bool) -> None:
@@ -178,6 +181,26 @@ class Colony:
             process.start()
             self._keep(process)
         self.screen.done("Celery worker and beat", "in the background")
+
+    def _start_sequencer(self) -> None:
+        if not self.sequencer_url:
+            self.screen.say(
+                "  the audit log is not signed: RBEE_AUDIT_DATABASE_URL names no role that numbers it",
+                "yellow",
+            )
+            return
+        key_file = audit_key.ensure(self.folders, self.options)
+        process = services.sequencer(
+            environment.sequencer_environment(
+                self._queen_environment(),
+                self.options,
+                database_url=self.sequencer_url,
+                key_file=key_file,
+            ),
+            self.folders,
+        )
+        process.start()
+        self._keep(process)
 
     def _start_hive(self) -> None:
         self.screen.begin("hive")

@@ -2,7 +2,7 @@
 
 The superuser that initdb makes can never log in; roles are made by a single-user server before the first start.
 `rbee_owner` owns the database and runs migrations; `rbee_app`, which the queen uses, owns nothing and passes no
-row-level security. The server listens on loopback only, with no Unix socket (whose path may be at most 107 bytes).
+row-level security; `rbee_sequencer` numbers audit entries and may do nothing else. The server listens on loopback only, with no Unix socket (whose path may be at most 107 bytes).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from rbee_cli.up.process import Process
 DATABASE = "rbee"
 OWNER = "rbee_owner"
 APP = "rbee_app"
+SEQUENCER = "rbee_sequencer"
 
 SETTINGS: dict[str, str] = {
     "listen_addresses": "127.0.0.1",
@@ -43,7 +44,7 @@ SETTINGS: dict[str, str] = {
 SETTINGS_18: dict[str, str] = {"io_method": "sync"}  # three processes fewer; the data fits the page cache
 
 ACCESS = f"""\
-host all {OWNER},{APP} 127.0.0.1/32 scram-sha-256
+host all {OWNER},{APP},{SEQUENCER} 127.0.0.1/32 scram-sha-256
 """
 
 ROLES = f"""\
@@ -52,6 +53,17 @@ CREATE ROLE {OWNER} LOGIN NOSUPERUSER CREATEDB CREATEROLE NOBYPASSRLS;
 CREATE ROLE {APP} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 
 CREATE DATABASE {DATABASE} OWNER {OWNER};
+
+"""
+
+
+# Also for a cluster that was made without it.
+SEQUENCER_ROLE = f"""\
+DO $$ BEGIN
+IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{SEQUENCER}') THEN CREATE ROLE {SEQUENCER}; END IF;
+END $$;
+
+ALTER ROLE {SEQUENCER} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS;
 
 """
 
@@ -77,6 +89,11 @@ class Postgres:
         return self._url(APP)
 
     @property
+    def sequencer_url(self) -> str:
+        """For the process that numbers audit entries."""
+        return self._url(SEQUENCER)
+
+    @property
     def is_new(self) -> bool:
         return not (self.folders.postgres / "PG_VERSION").exists()
 
@@ -91,6 +108,7 @@ class Postgres:
             self._make_cluster()
         else:
             clear_stale_postmaster(self.folders.postgres)
+            (self.folders.postgres / "pg_hba.conf").write_text(ACCESS)
             self._restore_passwords()
 
     def spawn(self) -> None:
@@ -157,16 +175,16 @@ class Postgres:
         self._run([self._program("initdb", major), "-D", unfinished, "-U", "postgres", "-A", "trust", "--encoding=UTF8",
                    "--no-locale", "--data-checksums", "--no-instructions"])  # fmt: skip
         (unfinished / "pg_hba.conf").write_text(ACCESS)
-        self._execute(unfinished, major, ROLES + self._passwords())
+        self._execute(unfinished, major, ROLES + SEQUENCER_ROLE + self._passwords())
         unfinished.rename(self.folders.postgres)
 
     def _restore_passwords(self) -> None:
-        if not (read_secret(self.folders, OWNER) and read_secret(self.folders, APP)):
-            self._execute(self.folders.postgres, self._major(), self._passwords())
+        if not all(read_secret(self.folders, role) for role in (OWNER, APP, SEQUENCER)):
+            self._execute(self.folders.postgres, self._major(), SEQUENCER_ROLE + self._passwords())
 
     def _passwords(self) -> str:
         statements = []
-        for role in (OWNER, APP):
+        for role in (OWNER, APP, SEQUENCER):
             password = read_secret(self.folders, role) or make_secret(self.folders, role)
             statements.append(f"ALTER ROLE {role} PASSWORD '{password}';\n\n")
         return "".join(statements)

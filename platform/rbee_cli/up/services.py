@@ -38,6 +38,11 @@ def celery_beat(environment: Mapping[str, str], folders: Folders) -> Process:
     return _python("celery-beat", ["celery", "-A", "rbee.celery", *arguments], environment, folders)
 
 
+def sequencer(environment: Mapping[str, str], folders: Folders) -> Process:
+    """Gives audit entries their places, and signs checkpoints."""
+    return _python("audit-sequencer", ["rbee.sequencer"], environment, folders)
+
+
 def hive(environment: Mapping[str, str], folders: Folders) -> Process:
     return _python("hive", ["hive_agent", "run", "--dir", str(folders.hive)], environment, folders)
 

@@ -1,6 +1,7 @@
 """Stopping everything within five seconds, in an order that loses nothing.
 
-The hive goes first, while the queen can still book its last receipts; the databases go last. Whoever does not go in
+The hive goes first, while the queen can still book its last receipts; then who numbers audit entries, once there come no
+more; the databases go last. Whoever does not go in
 time is killed: receipts are in the hive's spool, and PostgreSQL recovers from its log.
 """
 
@@ -16,6 +17,7 @@ from rbee_cli.up.keeper import Keeper
 ORDER: tuple[tuple[tuple[str, ...], float], ...] = (
     (("hive", "celery-beat", "celery-worker"), 2.4),
     (("queen",), 1.2),
+    (("audit-sequencer",), 0.6),
     (("redis", "postgres"), 0.8),
 )
 

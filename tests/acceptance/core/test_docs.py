@@ -48,6 +48,7 @@ def test_rbee_commands_in_the_docs_run(home: System) -> None:
     for examples in ("policies", "prices"):
         shutil.copytree(ROOT / "platform/docs/examples" / examples, home.home, dirs_exist_ok=True)
     replies: dict[str, str] = {
+        "DATA/": f"{home.data_dir}/",
         "FIRST-MACHINE:7833": home.url.removeprefix("http://"),
         "chatcmpl-01936f1e5d3a7c419a552f0d6c1e8b7a": explained_task(home),
     }

@@ -9,6 +9,7 @@ from django.db import connections
 
 from rbee.roles import grant_tables, make_colony_role
 from rbee_cli.up.postgres import Postgres
+from tests.services import root_url
 
 
 @pytest.fixture
@@ -26,7 +27,12 @@ def test_migrate_again_changes_nothing(owner: None, postgres: Postgres) -> None:
     assert before["billing_usageevent", "rbee_app"] == {"INSERT", "SELECT"}
     assert before["tenants_tenant", "rbee_app"] == {"INSERT", "SELECT", "UPDATE", "DELETE"}
     assert before["django_migrations", "rbee_app"] == {"SELECT"}
-    assert {role for _, role in before} == {"rbee_app", "rbee_colony"}
+    assert before["gdpr_auditsequence", "rbee_app"] == {"SELECT"}
+    assert {role for _, role in before} == {"rbee_app", "rbee_colony", "rbee_sequencer"}
+    assert {table: found for (table, role), found in before.items() if role == "rbee_sequencer"} == {
+        "gdpr_auditentry": {"SELECT"},  # and to update one of its columns
+        "gdpr_auditsequence": {"SELECT", "INSERT", "UPDATE"},
+    }
 
 
 def test_models_and_migrations_agree(owner: None) -> None:
@@ -67,6 +73,16 @@ def test_another_application_role_gets_the_same_rights(owner: None, postgres: Po
             admin.execute('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM "other App"')
             admin.execute('REVOKE ALL ON FUNCTION rbee_make_partitions, rbee_drop_decisions FROM "other App"')
             admin.execute('DROP ROLE "other App"')
+
+
+def test_application_role_that_may_number_audit_entries_is_refused(owner: None, postgres: Postgres) -> None:
+    with psycopg.connect(root_url(postgres), autocommit=True) as root:
+        root.execute("GRANT rbee_sequencer TO rbee_app")
+        try:
+            with pytest.raises(ImproperlyConfigured, match="REVOKE rbee_sequencer FROM rbee_app"):
+                make_colony_role(connections["owner"], "rbee_app")
+        finally:
+            root.execute("REVOKE rbee_sequencer FROM rbee_app")
 
 
 def test_owner_as_application_role_is_refused(owner: None) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from rbee_cli.errors import UsageError
-from rbee_cli.up.environment import hive_environment, queen_environment, setting
+from rbee_cli.up.environment import hive_environment, queen_environment, sequencer_environment, setting
 from rbee_cli.up.options import UpOptions
 
 
@@ -11,7 +11,7 @@ from rbee_cli.up.options import UpOptions
 def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
-    for name in [name for name in os.environ if name.startswith("RBEE_")]:
+    for name in [name for name in os.environ if name.startswith(("RBEE_", "AWS_"))]:
         monkeypatch.delenv(name)
 
 
@@ -64,3 +64,26 @@ def test_setting_may_stand_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("RBEE_REDIS_URL_FILE", str(tmp_path / "none"))
     with pytest.raises(UsageError, match="RBEE_REDIS_URL_FILE names"):
         setting("RBEE_REDIS_URL")
+
+
+def test_sequencer_and_queen_do_not_share_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RBEE_AUDIT_KEY_FILE", "/run/secrets/audit-key")
+    monkeypatch.setenv("RBEE_AUDIT_DATABASE_URL", "postgresql://rbee_sequencer:p@127.0.0.1:5/rbee")
+    monkeypatch.setenv("RBEE_AUDIT_COPY", "s3://bucket/rbee")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    queen = queens()
+    sequencer = sequencer_environment(
+        queen,
+        UpOptions(Path("/data")),
+        database_url="postgresql://x",
+        key_file=Path("/run/secrets/audit-key"),
+    )
+
+    assert {"RBEE_AUDIT_KEY_FILE", "RBEE_AUDIT_DATABASE_URL", "AWS_ACCESS_KEY_ID"} & set(queen) == set()
+    assert {name: value for name, value in sequencer.items() if name.startswith(("RBEE_", "AWS_"))} == {
+        "RBEE_DATA_DIR": "/data",
+        "RBEE_AUDIT_DATABASE_URL": "postgresql://x",
+        "RBEE_AUDIT_KEY_FILE": "/run/secrets/audit-key",
+        "RBEE_AUDIT_COPY": "s3://bucket/rbee",
+        "AWS_ACCESS_KEY_ID": "x",
+    }

@@ -22,7 +22,11 @@ def test_roles_are_bound_by_row_level_security(with_cluster: Path) -> None:
             checksums = connection.execute("SHOW data_checksums").fetchone()
     finally:
         server.stop()
-    assert found == [("rbee_app", False, False, False, False), ("rbee_owner", False, False, True, True)]
+    assert found == [
+        ("rbee_app", False, False, False, False),
+        ("rbee_owner", False, False, True, True),
+        ("rbee_sequencer", False, False, False, False),
+    ]
     assert checksums == ("on",)
 
 
@@ -110,3 +114,21 @@ def test_secrets_are_readable_by_their_owner_only(data_dir: Path) -> None:
     assert {path.stat().st_mode & 0o777 for path in server.folders.secrets.iterdir()} == {0o600}
     assert server.folders.secrets.stat().st_mode & 0o777 == 0o700
     assert server.folders.postgres.stat().st_mode & 0o777 == 0o700
+
+
+def test_cluster_of_before_gets_the_role_that_numbers(with_cluster: Path) -> None:
+    server = Postgres(with_cluster)
+    server.start()
+    server.stop()
+    server._execute(server.folders.postgres, server._major(), "DROP ROLE rbee_sequencer;\n\n")
+    access = server.folders.postgres / "pg_hba.conf"
+    access.write_text("host all rbee_owner,rbee_app 127.0.0.1/32 scram-sha-256\n")
+    (server.folders.secrets / "rbee_sequencer").unlink(missing_ok=True)
+
+    again = Postgres(with_cluster)
+    again.start()
+    try:
+        with psycopg.connect(again.sequencer_url) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("rbee_sequencer",)
+    finally:
+        again.stop()

@@ -34,7 +34,7 @@ def test_start_says_what_is_where_and_ends_with_the_curl(system: System) -> None
 
 def test_each_process_has_a_log(system: System) -> None:
     logs = {path.stem for path in (system.data_dir / "logs").iterdir()}
-    assert {"postgres", "redis", "queen", "celery-worker", "celery-beat", "hive"} <= logs
+    assert {"postgres", "redis", "queen", "celery-worker", "celery-beat", "audit-sequencer", "hive"} <= logs
 
 
 def test_second_start_on_the_same_data_names_the_first(system: System) -> None:

@@ -446,32 +446,6 @@ HIVES: Final[Mapping[str, Sequence[Target]]] = {
 }
 
 EXPORT, ERASURE = (of(request_id="{export}"),), (of(request_id="{erasure}"),)
-GDPR: Final[Mapping[str, Sequence[Target]]] = {
-    "export": (
-        of(),
-        of("GET", query="tenant={tenant}", is_blind=True),
-        of("GET", query="tenant={tenant}&subject=x"),
-        of("POST", body={"tenant": "{tenant}"}),
-        of("POST", body={"scope": "account"}),
-    ),
-    "export/{request_id}": EXPORT,
-    "export/{request_id}/content": EXPORT,
-    "delete": (
-        of(body={"confirm": "{own_new}"}),
-        of(body={"confirm": "{tenant}"}, is_blind=True),
-        of(body={"tenant": "{tenant}", "confirm": "{tenant}"}),
-        of(body={"tenant": "{tenant}", "subject": "x", "confirm": "x"}),
-    ),
-    "delete/{request_id}": ERASURE,
-    "delete/{request_id}/cancel": ERASURE,
-    "delete/{request_id}/certificate": ERASURE,
-    "import": OWN,
-    "import/{request_id}": EXPORT,
-    "replay": OWN,
-    "requests": (*LIST, of("GET", query="kind=erasure")),
-    "requests/{request_id}/retry": ERASURE,
-    "signing-key": OWN,
-}
 
 NEW_PASSWORD: Final = "a long new password"
 ALLAUTH: Final[Mapping[str, Sequence[Target]]] = {
@@ -572,6 +546,30 @@ ADMIN: Final[Mapping[str, Sequence[Target]]] = {
 }
 
 GDPR: Final[Mapping[str, Sequence[Target]]] = {
+    "export": (
+        of(),
+        of("GET", query="tenant={tenant}", is_blind=True),
+        of("GET", query="tenant={tenant}&subject=x"),
+        of("POST", body={"tenant": "{tenant}"}),
+        of("POST", body={"scope": "account"}),
+    ),
+    "export/{request_id}": EXPORT,
+    "export/{request_id}/content": EXPORT,
+    "delete": (
+        of(body={"confirm": "{own_new}"}),
+        of(body={"confirm": "{tenant}"}, is_blind=True),
+        of(body={"tenant": "{tenant}", "confirm": "{tenant}"}),
+        of(body={"tenant": "{tenant}", "subject": "x", "confirm": "x"}),
+    ),
+    "delete/{request_id}": ERASURE,
+    "delete/{request_id}/cancel": ERASURE,
+    "delete/{request_id}/certificate": ERASURE,
+    "import": OWN,
+    "import/{request_id}": EXPORT,
+    "replay": OWN,
+    "requests": (*LIST, of("GET", query="kind=erasure")),
+    "requests/{request_id}/retry": ERASURE,
+    "signing-key": OWN,
     "consents": (
         of("GET"),
         of("GET", query="subject={subject}"),
@@ -592,6 +590,9 @@ GDPR: Final[Mapping[str, Sequence[Target]]] = {
     "subprocessors/{sub_processor}/objection": (
         of(sub_processor="{sub_processor}", body={"reason": "x"}, why=PUBLIC_LIST),
     ),
+    "audit/checkpoint": OWN,
+    "audit/key": OWN,
+    "audit/proof": (of(query="entry={task}"), of(query="index=0"), of(query="from=0")),
 }
 
 DJANGO: Final[Mapping[str, Sequence[Target]]] = {
@@ -602,7 +603,6 @@ DJANGO: Final[Mapping[str, Sequence[Target]]] = {
         for prefix in ("/v1", "/openai/v1")
         for path, found in ORGANIZATION.items()
     },
-    **{f"/gdpr/{path}": found for path, found in GDPR.items()},
     **ADMIN,
     **HIVES,
     "/stripe/webhook": OWN,
