@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RHAI_PATH := PATH="$$PATH:$$HOME/.cargo/bin"
 CARGO_PATH := PATH="$(CURDIR)/$(BIN):$$PATH:$$HOME/.cargo/bin"
-PACKAGES := rbee rbee_cli rbee_policy hive_agent inference billing tenants gdpr
+PACKAGES := rbee rbee_cli rbee_policy rbee_quiet hive_agent inference billing tenants gdpr
 RHAI := $(wildcard platform/rhai-py/src/* platform/rhai-py/src/*/*) platform/rhai-py/Cargo.toml platform/rhai-py/Cargo.lock \
         platform/rhai-py/pyproject.toml
 accept = $(BIN)/python -m rbee_cli.up.binaries && \
@@ -15,7 +15,7 @@ say = sh -c 'if [ -t 1 ]; then printf "\033[1m%s\033[0m\n" "$$0"; else echo "$$0
 
 .DEFAULT_GOAL := help
 .PHONY: help up test check test-engines test-faults test-rhai cover-rhai accept-core accept-policy accept-tenants \
-        accept-billing \
+        accept-billing accept-compliance \
         bench bench-check bench-rhai mini install clean
 
 ##@ Use
@@ -80,6 +80,9 @@ accept-tenants: $(INSTALLED) ## Tenants, limits and fairness, at full figures
 
 accept-billing: $(INSTALLED) ## Balances, receipts and books, at full figures
 	@$(call accept,billing)
+
+accept-compliance: $(INSTALLED) ## Audit, erasure, keys and logs, at full figures
+	@$(call accept,compliance)
 
 ##@ Measure
 

@@ -22,6 +22,7 @@ class Hive(models.Model):
     labels = models.JSONField(default=dict)
     public_key = models.CharField(max_length=64)  # Ed25519 in base64; receipts are checked against it
     credential_mac = models.CharField(max_length=64, unique=True)
+    credential_root = models.CharField(max_length=8, blank=True)  # under which root secret; empty: the oldest
     redis_username = models.CharField(max_length=64)
     redis_password_sealed = models.BinaryField()
     software = models.CharField(max_length=64, blank=True)
@@ -39,7 +40,7 @@ class Hive(models.Model):
         ]
 
     class Privacy:
-        none = ("id", "region", "public_key", "software", "devices", "joined_at", "removed_at")
+        none = ("id", "region", "public_key", "software", "devices", "joined_at", "removed_at", "credential_root")
         secret = ("credential_mac", "redis_username", "redis_password_sealed")
         content = ("name", "labels")
 

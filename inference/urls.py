@@ -81,6 +81,7 @@ management: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("api/v1/", include(management)),
+    path("gdpr/", include("tenants.api.gdpr_routes")),
     path("v1/organization/", include("inference.rest.organization.routes")),
     path("openai/v1/organization/", include("inference.rest.organization.routes")),
     path("stripe/webhook", stripe_webhook.receive),

@@ -6,5 +6,7 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         from tenants import signals
+        from tenants.domain import holders
 
         signals.connect()
+        holders.register()

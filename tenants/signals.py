@@ -7,9 +7,11 @@ from typing import Any, Final
 from allauth.account import signals as account
 from allauth.mfa import signals as mfa
 from django.dispatch import Signal
+from django.http import HttpRequest
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
+from tenants.api.addresses import asked_by
 from tenants.models import User
 
 EVENTS: Final = {
@@ -25,6 +27,10 @@ EVENTS: Final = {
 }
 
 
+# Of a person whose address changed.
+MOVED: Final = {"from": "from_email_address", "to": "to_email_address"}
+
+
 def connect() -> None:
     for event, signal in EVENTS.items():
         _record_on(signal, event)
@@ -33,8 +39,18 @@ def connect() -> None:
 def _record_on(signal: Signal, event: str) -> None:
     outcome = "denied" if event.endswith("failed") else "ok"
 
-    def receive(*, user: User, **_: Any) -> None:
-        with colony_tx("account of a person"):
-            record(event, actor=Actor.user(user.id), object_ref=f"user:{user.id.hex}", outcome=outcome)
+    def receive(*, user: User, request: HttpRequest | None = None, **told: Any) -> None:
+        with colony_tx("account of a person"), asked_by(request):
+            record(
+                event,
+                actor=Actor.user(user.id),
+                object_ref=f"user:{user.id.hex}",
+                outcome=outcome,
+                private={"contact": {name: _address(told.get(sent)) for name, sent in MOVED.items()}},
+            )
 
     signal.connect(receive, weak=False, dispatch_uid=event)
+
+
+def _address(given: Any) -> str:
+    return str(getattr(given, "email", "") or "")

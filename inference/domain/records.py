@@ -7,7 +7,7 @@ from typing import Final
 
 import rhai_py
 
-from gdpr.secrets import derive
+from gdpr.secrets import SUBJECTS, derive, stable
 from inference.domain.reserve import Used
 from inference.domain.task import Task
 from rbee_policy.world import NO_LIMIT
@@ -15,7 +15,6 @@ from tenants.domain.authentication import Caller
 
 __all__ = ["NO_LIMIT", "customer_record", "session_pseudonym", "subject_pseudonym", "task_record"]
 
-SUBJECT_LABEL: Final = "subject-pseudonym"
 SESSION_LABEL: Final = "session-pseudonym"
 PSEUDONYM_BYTES: Final = 16
 
@@ -86,19 +85,18 @@ def customer_record(caller: Caller, *, tokens_used_today: int) -> rhai_py.Record
 def subject_pseudonym(tenant_id: str, subject: str) -> str:
     """What is kept of an end user: the same for the same tenant's same user, and nothing that leads back to the name.
     Empty for nobody."""
-    return _pseudonym(SUBJECT_LABEL, tenant_id, subject)
+    return _pseudonym(stable(SUBJECTS), tenant_id, subject) if subject else ""
 
 
 def session_pseudonym(tenant_id: str, session: str) -> str:
-    """The same for what a tenant calls a session: a customer may put a name there too."""
-    return _pseudonym(SESSION_LABEL, tenant_id, session)
+    """The same for what a tenant calls a session: a customer may put a name there too. Another one after the root secret
+    was replaced: no session is that long."""
+    return _pseudonym(derive(SESSION_LABEL), tenant_id, session) if session else ""
 
 
-def _pseudonym(label: str, tenant_id: str, name: str) -> str:
-    if not name:
-        return ""
+def _pseudonym(key: bytes, tenant_id: str, name: str) -> str:
     named = f"{tenant_id}:{name}".encode("utf-8", "replace")
-    return hmac.digest(derive(label), named, "sha256")[:PSEUDONYM_BYTES].hex()
+    return hmac.digest(key, named, "sha256")[:PSEUDONYM_BYTES].hex()
 
 
 def _or_none(limit: int | None) -> int:

@@ -4,6 +4,9 @@ import os
 
 from channels.routing import ProtocolTypeRouter
 
+from rbee_quiet.install import be_quiet
+
+be_quiet(name_errors_only=True)
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rbee.settings")
 
 from rbee.env import exit_on_misconfiguration

@@ -5,8 +5,10 @@ celery -A rbee.celery worker        celery -A rbee.celery beat
 
 import os
 
-from celery import Celery
+from celery import Celery, signals
 from celery.schedules import crontab
+
+from rbee_quiet.install import be_quiet
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rbee.settings")
 
@@ -81,6 +83,14 @@ app.conf.update(
         "GPUs": {"task": "inference.note_gpus", "schedule": 60.0, "options": {"expires": 60.0}},
         "keys that expire": {"task": "tenants.tell_expiring_keys", "schedule": crontab(minute="27")},
         "webhooks that are over": {"task": "tenants.sweep_webhooks", "schedule": crontab(minute="47")},
+        "vault items that are over": {"task": "gdpr.sweep_vault", "schedule": crontab(hour="3", minute="47")},
+        "keys that were rotated": {"task": "gdpr.renew_keys", "schedule": crontab(minute="22")},
     },
 )
 app.autodiscover_tasks()
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+@signals.beat_init.connect  # type: ignore[untyped-decorator]
+def _be_quiet(**_: object) -> None:
+    be_quiet(name_errors_only=True)

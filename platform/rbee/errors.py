@@ -21,6 +21,7 @@ from rest_framework.views import set_rollback
 from billing.domain.payments import PaymentRefused
 from billing.domain.units import PriceRefused
 from billing.stripe_types import StripeFailure, StripeNotSetUp, StripeUnavailable
+from gdpr.keys.base import KeysUnavailable
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
 from inference.rest.authentication import AddressNotAllowed
@@ -79,6 +80,11 @@ def _answer_to(error: Exception) -> Response:
         return ErrorResponse(400, INVALID, "invalid_value", str(error))
     if isinstance(error, StripeFailure):
         return _stripe_error(error)
+    if isinstance(error, KeysUnavailable):
+        logger.error("the keys are away: %s", error)
+        return ErrorResponse(
+            503, UNAVAILABLE, "keys_unavailable", "The keys of personal details are away.", **{"Retry-After": "5"}
+        )
     if isinstance(error, TenantTaken):
         return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field, **NO_RETRY)
     if isinstance(error, StateRefused):

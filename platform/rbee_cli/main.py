@@ -22,6 +22,7 @@ from rbee_cli.commands import (
     billing_stripe,
     chat,
     cost,
+    gdpr,
     hive,
     invoice,
     key,
@@ -42,6 +43,8 @@ from rbee_cli.commands import (
     webhook,
 )
 from rbee_cli.errors import CliError, UsageError
+from rbee_quiet.install import be_quiet
+from rbee_quiet.scrub import scrub
 
 EPILOG = """Examples:
 
@@ -88,6 +91,7 @@ app.add_typer(member.app, name="member")
 app.add_typer(plan.app, name="plan")
 app.add_typer(user.app, name="user")
 app.add_typer(audit.app, name="audit")
+app.add_typer(gdpr.app, name="gdpr")
 app.add_typer(invoice.app, name="invoice")
 app.command(epilog=usage.EPILOG)(usage.usage)
 
@@ -101,6 +105,7 @@ def version(
 
 
 def run() -> None:
+    be_quiet()
     try:
         code = app(prog_name="rbee", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -127,10 +132,10 @@ def _tell_unforeseen(error: Exception) -> int:
         _tell(UsageError(f"{error.format_message().rstrip('.')}: `{command} --help` shows how"))
         return 2
     if os.environ.get("RBEE_LOG_LEVEL", "").lower() == "debug":
-        traceback.print_exc()
-    _tell(
-        CliError(f"this is a bug in rbee: {type(error).__name__}: {error} (RBEE_LOG_LEVEL=debug shows where)")
-    )
+        print(scrub(traceback.format_exc()), file=sys.stderr)
+    # What is pasted into a bug report holds nobody's key.
+    said = scrub(f"{type(error).__name__}: {error}")
+    _tell(CliError(f"this is a bug in rbee: {said} (RBEE_LOG_LEVEL=debug shows where)"))
     return 1
 
 
