@@ -80,9 +80,7 @@ def roots_of(env: Any) -> Roots:
         except (OSError, ValueError):  # not at this moment: what was read at the start goes on
             pass
     others = tuple(root for root in env.secret_key_previous if root not in found.roots)
-    return Roots(
-        found.roots + others, found.since + ("",) * len(others), env.pseudonym_key or found.subjects
-    )
+    return Roots(found.roots + others, found.since + ("",) * len(others), env.pseudonym_key or found.subjects)
 
 
 def _look(env: Any) -> Roots:
@@ -191,7 +189,9 @@ def remove_root(wanted: str) -> None:
     ids = [root_id(root) for root in found.roots]
     if wanted not in ids[1:]:
         raise RootsFixed(
-            "The newest root secret makes things: rotate first." if wanted in ids else f"There is no root {wanted}."
+            "The newest root secret makes things: rotate first."
+            if wanted in ids
+            else f"There is no root {wanted}."
         )
     place = ids.index(wanted)
     _write(

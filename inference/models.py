@@ -40,7 +40,16 @@ class Hive(models.Model):
         ]
 
     class Privacy:
-        none = ("id", "region", "public_key", "software", "devices", "joined_at", "removed_at", "credential_root")
+        none = (
+            "id",
+            "region",
+            "public_key",
+            "software",
+            "devices",
+            "joined_at",
+            "removed_at",
+            "credential_root",
+        )
         secret = ("credential_mac", "redis_username", "redis_password_sealed")
         content = ("name", "labels")
 

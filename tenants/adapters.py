@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
 from gdpr.secrets import seal, unseal
-from tenants.api.addresses import address_of, asked_by
+from tenants.api.addresses import address_of
 from tenants.domain import single_sign_on
 from tenants.domain.holders import SECOND_FACTORS
 from tenants.enums import ProviderKind
@@ -57,7 +57,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         raise ValidationError("No phone numbers are kept here.")
 
     def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:
-        with colony_tx("sign-up"), asked_by(request):
+        with colony_tx("sign-up"):
             user = super().save_user(request, user, form, commit)
             record("account.created", actor=Actor.user(user.id), object_ref=f"user:{user.id.hex}")
         return user
@@ -131,7 +131,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
             single_sign_on.bring(provider, sociallogin.user)
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
-        with colony_tx("sign-up by an identity provider"), asked_by(request):
+        with colony_tx("sign-up by an identity provider"):
             user: User = super().save_user(request, sociallogin, form)
             record("account.created", actor=Actor.user(user.id), object_ref=f"user:{user.id.hex}")
             single_sign_on.bring(_provider(sociallogin.account.provider), user)

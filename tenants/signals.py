@@ -7,11 +7,9 @@ from typing import Any, Final
 from allauth.account import signals as account
 from allauth.mfa import signals as mfa
 from django.dispatch import Signal
-from django.http import HttpRequest
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import colony_tx
-from tenants.api.addresses import asked_by
 from tenants.models import User
 
 EVENTS: Final = {
@@ -39,8 +37,8 @@ def connect() -> None:
 def _record_on(signal: Signal, event: str) -> None:
     outcome = "denied" if event.endswith("failed") else "ok"
 
-    def receive(*, user: User, request: HttpRequest | None = None, **told: Any) -> None:
-        with colony_tx("account of a person"), asked_by(request):
+    def receive(*, user: User, **told: Any) -> None:
+        with colony_tx("account of a person"):
             record(
                 event,
                 actor=Actor.user(user.id),

@@ -12,7 +12,6 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import never_cache
 
-from tenants.api.addresses import asked_by
 from tenants.domain.accounts import find_user
 from tenants.domain.invitations import accept, open_invitation
 from tenants.domain.tenancy import TenantRefused
@@ -35,8 +34,7 @@ class Invited(View):
         user = request.user if isinstance(request.user, User) else None
         name, password = request.POST.get("name", "")[:200], request.POST.get("password", "")[:128]
         try:
-            with asked_by(self.request):
-                accept(token, user=user, name=name, password=password)
+            accept(token, user=user, name=name, password=password)
         except TenantRefused as refused:
             return self._page(request, open_invitation(token), str(refused))
         return redirect(settings.LOGIN_REDIRECT_URL if user else "account_login")

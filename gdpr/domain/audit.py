@@ -127,7 +127,10 @@ def record(
 def _keep(tenant_id: UUID | None, actor: Actor, private: Private, subject: str) -> list[dict[str, str]]:
     wanted = [(tenant_id, subject, kind, fields) for kind, fields in private.items() if any(fields.values())]
     if (source := asked_from.get()) is not None and actor.kind in SOMEBODY:
-        told = {"address": source.address, "user_agent": source.user_agent[:USER_AGENT_MAX].replace("\x00", "")}
+        told = {
+            "address": source.address,
+            "user_agent": source.user_agent[:USER_AGENT_MAX].replace("\x00", ""),
+        }
         wanted.append((None if source.is_operators else tenant_id, actor.subject, SOURCE, told))
     kept = []
     for where, whose, kind, fields in wanted:

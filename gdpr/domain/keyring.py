@@ -37,7 +37,7 @@ class Keyring:
         """Of all places, newest first; `is_newest` of the one that wraps."""
         found = []
         for place in self._places.values():
-            for info in place.keys():
+            for info in place:
                 found.append(info._replace(is_newest=info.is_newest and place is self.primary))
         return found
 

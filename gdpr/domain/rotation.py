@@ -88,10 +88,12 @@ def list_keys() -> list[KeyRow]:
     """Raises KeysUnavailable."""
     rows = []
     with colony_tx("list of keys"):
-        for info in keyring().keys():
+        for info in keyring():
             uses = SubjectKey.objects.filter(wrapped_by=info.key_id).count()
             rows.append(
-                KeyRow(info.key_id, DETAILS, info.is_newest, info.made_at, uses, {"people": uses} if uses else {})
+                KeyRow(
+                    info.key_id, DETAILS, info.is_newest, info.made_at, uses, {"people": uses} if uses else {}
+                )
             )
         found = roots.current()
         for place, root in enumerate(found.roots):
@@ -130,7 +132,9 @@ def retire(key_id: str, *, actor: Actor, force: bool = False) -> None:
     with colony_tx("is a key in use"):
         uses = SubjectKey.objects.filter(wrapped_by=key_id).count()
     if uses:
-        raise KeyInUse({"people": uses}, f"{key_id} still wraps the keys of {uses} people: they follow by themselves.")
+        raise KeyInUse(
+            {"people": uses}, f"{key_id} still wraps the keys of {uses} people: they follow by themselves."
+        )
     keyring().place_of(key_id).retire(key_id)
     _note("key_encryption.retired", key_id, actor)
 
@@ -149,7 +153,9 @@ def rewrap_all() -> int:
     newest, done, broken = keyring().newest(), 0, set()
     while True:
         with colony_tx("wrap data keys by the newest key"):
-            due = SubjectKey.objects.filter(destroyed_at=None).exclude(wrapped_by=newest).exclude(id__in=broken)
+            due = (
+                SubjectKey.objects.filter(destroyed_at=None).exclude(wrapped_by=newest).exclude(id__in=broken)
+            )
             rows = list(due.select_for_update(skip_locked=True).order_by("id")[:BATCH])
             for row in rows:
                 purpose = purpose_of(row)
@@ -176,7 +182,9 @@ def sealed_column(
         done = 0
         for ids in _batches(model, column):
             with colony_tx(f"seal {name} anew"):
-                rows = model._default_manager.filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
+                rows = (
+                    model._default_manager.filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
+                )
                 for pk, sealed in rows.values_list("pk", column):
                     if (made := _resealed(pk, sealed)) is not None:
                         model._default_manager.filter(pk=pk).update(**{column: made})
@@ -216,7 +224,9 @@ def _retire_root(wanted: str, *, force: bool) -> None:
         with colony_tx("is a root secret in use"):
             people = SubjectKey.objects.filter(wrapped_by=details).count()
         if people:
-            raise KeyInUse({"people": people}, f"It still wraps the keys of {people} people: they follow by themselves.")
+            raise KeyInUse(
+                {"people": people}, f"It still wraps the keys of {people} people: they follow by themselves."
+            )
         left = _left(place)
         if left and not force:
             told = ", ".join(f"{count} {name}" for name, count in sorted(left.items()))
@@ -244,9 +254,7 @@ def _replaced(place: int) -> Replaced:
         at = datetime.strptime(since, roots.MOMENT).replace(tzinfo=UTC)
     except ValueError:  # nobody knows: the environment says no times
         at = timezone.now()
-    return Replaced(
-        root_id(found.roots[place]), root_id(found.roots[0]), place == len(found.roots) - 1, at
-    )
+    return Replaced(root_id(found.roots[place]), root_id(found.roots[0]), place == len(found.roots) - 1, at)
 
 
 def _note(event: str, key_id: str, actor: Actor, **details: Any) -> None:

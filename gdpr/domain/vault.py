@@ -154,12 +154,16 @@ def _key_of(tenant_id: UUID | None, subject: str) -> SubjectKey:
             return SubjectKey.objects.get(id=row[0])
         made = SubjectKey(id=uuid7(), tenant_id=tenant_id, subject=subject)
         made.wrapped_by, made.wrapped = keyring().wrap(os.urandom(KEY_BYTES), purpose_of(made))
-        SubjectKey.objects.bulk_create([made], ignore_conflicts=True)  # somebody else's, made meanwhile, is as good
+        SubjectKey.objects.bulk_create(
+            [made], ignore_conflicts=True
+        )  # somebody else's, made meanwhile, is as good
     raise KeysUnavailable(f"the key of a person is made and destroyed without end: {tenant_id}")
 
 
 def _destroy(keys: QuerySet[SubjectKey]) -> int:
-    held = list(keys.filter(destroyed_at=None).select_for_update().order_by("id").values_list("id", flat=True))
+    held = list(
+        keys.filter(destroyed_at=None).select_for_update().order_by("id").values_list("id", flat=True)
+    )
     gone, _ = VaultItem.objects.filter(key__in=held).delete()
     SubjectKey.objects.filter(id__in=held).update(wrapped=b"", wrapped_by="", destroyed_at=timezone.now())
     return gone

@@ -88,7 +88,10 @@ class FileKeys:
             raise KeysUnavailable(f"{self._path} can be read by others: chmod 600 {self._path}")
         try:
             stored = json.loads(self._path.read_text())["keys"]
-            keys = [FileKey(one["id"], base64.b64decode(one["key"], validate=True), one["made_at"]) for one in stored]
+            keys = [
+                FileKey(one["id"], base64.b64decode(one["key"], validate=True), one["made_at"])
+                for one in stored
+            ]
         except (ValueError, KeyError, TypeError):
             keys = []
         if not keys or any(len(one.key) != KEY_BYTES for one in keys):

@@ -110,6 +110,8 @@ def _client(name: str, endpoint: str) -> Any:
         retries={"mode": "standard", "max_attempts": 2},
     )
     try:
-        return get_session().create_client("kms", region_name=region, endpoint_url=endpoint or None, config=config)
+        return get_session().create_client(
+            "kms", region_name=region, endpoint_url=endpoint or None, config=config
+        )
     except (BotoCoreError, ValueError) as error:
         raise KeysUnavailable(f"the KMS cannot be asked: {error}") from None

@@ -32,7 +32,9 @@ class RootKeys:
         return _id(self._roots()[0])
 
     def rotate(self) -> str:
-        raise NotRotatable("these keys are derived from RBEE_SECRET_KEY: rotate that, or name a file by RBEE_KEY_FILE")
+        raise NotRotatable(
+            "these keys are derived from RBEE_SECRET_KEY: rotate that, or name a file by RBEE_KEY_FILE"
+        )
 
     def retire(self, key_id: str) -> None:
         raise NotRotatable("these keys are derived from RBEE_SECRET_KEY: retire that")

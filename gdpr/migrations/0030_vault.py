@@ -15,7 +15,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("tenant_id", models.UUIDField(null=True)),
                 ("subject", models.TextField()),
@@ -44,7 +46,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=gdpr.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("tenant_id", models.UUIDField(null=True)),
                 ("subject", models.TextField()),

@@ -8,6 +8,9 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
-            "Hive", "credential_root", models.CharField(max_length=8, blank=True, default=""), preserve_default=False
+            "Hive",
+            "credential_root",
+            models.CharField(max_length=8, blank=True, default=""),
+            preserve_default=False,
         ),
     ]

@@ -83,7 +83,11 @@ def _answer_to(error: Exception) -> Response:
     if isinstance(error, KeysUnavailable):
         logger.error("the keys are away: %s", error)
         return ErrorResponse(
-            503, UNAVAILABLE, "keys_unavailable", "The keys of personal details are away.", **{"Retry-After": "5"}
+            503,
+            UNAVAILABLE,
+            "keys_unavailable",
+            "The keys of personal details are away.",
+            **{"Retry-After": "5"},
         )
     if isinstance(error, TenantTaken):
         return ErrorResponse(409, CONFLICT, "name_taken", str(error), error.field, **NO_RETRY)

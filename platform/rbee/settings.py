@@ -35,6 +35,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "rbee.pages.content_security_policy",
+    "rbee.sources.remember_source",
     *accounts.MIDDLEWARE,
 ]
 ROOT_URLCONF = "rbee.urls"

@@ -61,7 +61,10 @@ def _factory(tell: Callable[[ErrorInfo], str]) -> Callable[..., logging.LogRecor
         try:
             said = record.getMessage()
         except Exception:  # noqa: BLE001 -- logging itself tells of arguments that do not fit, with the line they come from
-            record.msg, record.args = "a message that its arguments do not fit: %r", (type(record.msg).__name__,)
+            record.msg, record.args = (
+                "a message that its arguments do not fit: %r",
+                (type(record.msg).__name__,),
+            )
             return record
         clean = scrub(said)
         if clean is not said:

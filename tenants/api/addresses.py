@@ -27,9 +27,9 @@ def source_of(request: HttpRequest, *, is_operators: bool = False) -> Source:
 
 
 @contextmanager
-def asked_by(request: HttpRequest | None) -> Iterator[None]:
+def asked_by(request: HttpRequest) -> Iterator[None]:
     """What is recorded inside was asked for by this request."""
-    token = asked_from.set(None if request is None else source_of(request))
+    token = asked_from.set(source_of(request))
     try:
         yield
     finally:

@@ -81,7 +81,9 @@ class AuditLog(ManagementView):
 
 
 class DetailsQuery(serializers.Serializer[Any]):
-    details = serializers.BooleanField(default=False, help_text="What is kept apart of it; that you look is recorded")
+    details = serializers.BooleanField(
+        default=False, help_text="What is kept apart of it; that you look is recorded"
+    )
 
 
 class DetailOut(serializers.Serializer[Any]):
@@ -105,7 +107,9 @@ class OneAuditEntry(ManagementView):
         """One entry. Its personal details are shown to owners, data-protection officers and the operator, when asked for."""
         with_details = self.read_query(DetailsQuery)["details"]
         if with_details and not may_see_details(self.caller):
-            raise PermissionDenied("Only the owner, a data-protection officer or the operator sees who was where.")
+            raise PermissionDenied(
+                "Only the owner, a data-protection officer or the operator sees who was where."
+            )
         with scope_of(self.caller, "an audit entry"):
             found = find_entry(entry)
             if found is None:

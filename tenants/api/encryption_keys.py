@@ -18,10 +18,16 @@ from tenants.rules import Capability
 class EncryptionKeyOut(serializers.Serializer[Any]):
     id = serializers.CharField()
     object = serializers.CharField(default="encryption_key")
-    of = serializers.CharField(help_text="details: wraps the keys of people's details; secret_key: a root secret")
+    of = serializers.CharField(
+        help_text="details: wraps the keys of people's details; secret_key: a root secret"
+    )
     is_newest = serializers.BooleanField(help_text="What is made from now on is made by it")
-    since = serializers.CharField(allow_blank=True, help_text="Empty: from the beginning, or where nobody says")
-    uses = serializers.IntegerField(help_text="What would be lost with it; of the newest root secret nobody counts")
+    since = serializers.CharField(
+        allow_blank=True, help_text="Empty: from the beginning, or where nobody says"
+    )
+    uses = serializers.IntegerField(
+        help_text="What would be lost with it; of the newest root secret nobody counts"
+    )
     holders = serializers.DictField(child=serializers.IntegerField())
 
 
@@ -45,7 +51,8 @@ class Rotation(serializers.Serializer[Any]):
 class Retirement(serializers.Serializer[Any]):
     id = serializers.CharField(max_length=300)
     force = serializers.BooleanField(
-        default=False, help_text="Of a root secret: give up what is left, such as API keys that nobody has used since"
+        default=False,
+        help_text="Of a root secret: give up what is left, such as API keys that nobody has used since",
     )
 
 

@@ -280,7 +280,7 @@ def find_visitor(impersonation_id: UUID, macs: list[bytes]) -> Person | None:
     """The operator in a tenant's place, by the token of `tenants.domain.impersonation`."""
     rows = _rows("find an impersonation", VISITED, impersonation_id)
     stored = bytes(rows[0]["mac"]) if rows else _NOBODY_MAC
-    if not any([hmac.compare_digest(stored, mac) for mac in macs]) or not rows:
+    if not any(hmac.compare_digest(stored, mac) for mac in macs) or not rows:
         return None
     row = rows[0]
     return _person(

@@ -34,7 +34,9 @@ def register() -> None:
         )
     )
     hold(
-        sealed_column("answers that were kept", KeptAnswer, "answer_sealed", lambda _, sealed: resealed(sealed, LABEL))
+        sealed_column(
+            "answers that were kept", KeptAnswer, "answer_sealed", lambda _, sealed: resealed(sealed, LABEL)
+        )
     )
     for column in ("secret_sealed", "old_secret_sealed"):
         hold(

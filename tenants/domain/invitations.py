@@ -190,7 +190,7 @@ def _find(token: str) -> Invitation | None:
         invitation = Invitation.objects.select_related("tenant").filter(id=invitation_id).first()
     if invitation is None or not token.startswith(PREFIX):
         return None
-    is_good = any([hmac.compare_digest(one.encode(), mac.encode()) for one in _macs(invitation)])
+    is_good = any(hmac.compare_digest(one.encode(), mac.encode()) for one in _macs(invitation))
     return invitation if is_good else None
 
 

@@ -66,4 +66,4 @@ def end_leaked_key(key: ApiKey, *, actor: Actor, is_old: bool, by: str = "A memb
 
 
 def _is_one_of(stored: bytes, macs: list[bytes]) -> bool:
-    return any([hmac.compare_digest(stored, mac) for mac in macs])
+    return any(hmac.compare_digest(stored, mac) for mac in macs)

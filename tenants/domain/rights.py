@@ -42,7 +42,11 @@ def may_see_details(caller: Caller) -> bool:
     and no operator in a tenant's place."""
     if caller.tenant_slug in OPERATOR_TENANTS:
         return may(caller, Capability.AUDIT_READ)
-    return isinstance(caller, Person) and caller.role in {Role.OWNER, Role.DPO} and may(caller, Capability.AUDIT_READ)
+    return (
+        isinstance(caller, Person)
+        and caller.role in {Role.OWNER, Role.DPO}
+        and may(caller, Capability.AUDIT_READ)
+    )
 
 
 def may(caller: Caller, *wanted: Capability) -> bool:

@@ -8,9 +8,15 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
-            "ApiKey", "mac_root", models.CharField(max_length=8, blank=True, default=""), preserve_default=False
+            "ApiKey",
+            "mac_root",
+            models.CharField(max_length=8, blank=True, default=""),
+            preserve_default=False,
         ),
         migrations.AddField(
-            "ApiKey", "old_mac_root", models.CharField(max_length=8, blank=True, default=""), preserve_default=False
+            "ApiKey",
+            "old_mac_root",
+            models.CharField(max_length=8, blank=True, default=""),
+            preserve_default=False,
         ),
     ]

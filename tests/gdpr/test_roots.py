@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import secrets
 from pathlib import Path
 
@@ -38,13 +37,18 @@ def use(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_root_secret_is_known_before_it_makes_anything(path: Path) -> None:
     sealed, mac, old = seal("x", "l"), macs("l", b"v")[0], derive("l")
     made = announce_root()
-    assert derive("l") == old and len(macs("l", b"v")) == 2
+    assert derive("l") == old
+    assert len(macs("l", b"v")) == 2
     assert announce_root() == made  # gone on with after a kill
     assert promote_root() == made == promote_root()
-    assert derive("l") != old and unseal(sealed, "l") == "x"
-    assert macs("l", b"v")[1] == mac and is_mac(mac, "l", b"v")
+    assert derive("l") != old
+    assert unseal(sealed, "l") == "x"
+    assert macs("l", b"v")[1] == mac
+    assert is_mac(mac, "l", b"v")
     again = resealed(sealed, "l")
-    assert again is not None and resealed(again, "l") is None and unseal(again, "l") == "x"
+    assert again is not None
+    assert resealed(again, "l") is None
+    assert unseal(again, "l") == "x"
 
 
 def test_what_the_removed_one_made_is_worth_nothing(path: Path) -> None:
@@ -72,10 +76,13 @@ def test_pseudonyms_of_end_users_never_change(path: Path, monkeypatch: pytest.Mo
         assert stable(SUBJECTS) == before
     use(path, monkeypatch)  # a process that starts after it
     assert stable(SUBJECTS) == before == derive_from(bytes.fromhex(FIRST), SUBJECTS)
-    assert FIRST not in path.read_text() and path.stat().st_mode & 0o777 == 0o600
+    assert FIRST not in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_process_that_runs_sees_the_file_change_within_its_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_runs_sees_the_file_change_within_its_second(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = derive("l")
     cookie = signing.dumps("session")
     other = secrets.token_hex(32)
@@ -88,7 +95,9 @@ def test_a_process_that_runs_sees_the_file_change_within_its_second(path: Path, 
     assert signing.loads(cookie) == "session"
 
 
-def test_a_file_that_makes_no_sense_for_a_moment_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_makes_no_sense_for_a_moment_changes_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = derive("l")
     path.write_text("half a lin")
     monkeypatch.setattr(roots, "_look_at", 0.0)
@@ -101,7 +110,8 @@ def test_root_secrets_of_the_environment_are_changed_there(monkeypatch: pytest.M
     monkeypatch.setattr(settings, "RBEE", read_env({"RBEE_SECRET_KEY": first}))
     sealed, subjects = seal("x", "l"), stable(SUBJECTS)
     monkeypatch.setattr(settings, "RBEE", read_env(env))
-    assert unseal(sealed, "l") == "x" and stable(SUBJECTS) == subjects
+    assert unseal(sealed, "l") == "x"
+    assert stable(SUBJECTS) == subjects
     for change in (announce_root, promote_root):
         with pytest.raises(RootsFixed, match="RBEE_SECRET_KEY_PREVIOUS"):
             change()
@@ -113,9 +123,12 @@ def test_root_secrets_of_the_environment_are_changed_there(monkeypatch: pytest.M
 
 @given(st.lists(st.binary(min_size=32, max_size=40), min_size=1, max_size=4, unique=True))
 def test_a_file_says_what_was_written(found: list[bytes]) -> None:
-    text = "\n".join([*(f"{root.hex()} 2026-01-01T00:00:00Z" for root in found), f"subjects {found[0].hex()}"])
+    text = "\n".join(
+        [*(f"{root.hex()} 2026-01-01T00:00:00Z" for root in found), f"subjects {found[0].hex()}"]
+    )
     read = parse_roots(text)
-    assert read.roots == tuple(found) and read.subjects == found[0]
+    assert read.roots == tuple(found)
+    assert read.subjects == found[0]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "short", "subjects " + FIRST, FIRST + "\nshort"])

@@ -66,7 +66,9 @@ def test_twice_is_as_once_and_no_line_breaks_it(text: str) -> None:
     assert scrub(once) == once
 
 
-@pytest.mark.parametrize("text", ["a@" * 20_000, "://" * 20_000, "_" * 50_000, "password" * 8_000, "a." * 25_000 + "@"])
+@pytest.mark.parametrize(
+    "text", ["a@" * 20_000, "://" * 20_000, "_" * 50_000, "password" * 8_000, "a." * 25_000 + "@"]
+)
 def test_no_line_takes_long(text: str) -> None:
     began = time.process_time()
     scrub(text)

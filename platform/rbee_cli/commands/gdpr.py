@@ -10,7 +10,14 @@ app = typer.Typer(help="What the law on personal data asks of an operator.", no_
 keys = typer.Typer(help="The keys that personal details and secrets are encrypted by.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
-COLUMNS = {"id": "ID", "of": "OF", "is_newest": "NEWEST", "since": "SINCE", "uses": "LEFT", "holders": "WHAT IS LEFT"}
+COLUMNS = {
+    "id": "ID",
+    "of": "OF",
+    "is_newest": "NEWEST",
+    "since": "SINCE",
+    "uses": "LEFT",
+    "holders": "WHAT IS LEFT",
+}
 ROTATE_EPILOG = """Examples:
 
   rbee gdpr keys rotate                   a new key for the details of people
@@ -52,7 +59,9 @@ def rotate(
     body = {"of": "secret_key" if secret_key else "details"}
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         made = queen.post("/gdpr/keys/rotate", body)
-    said = f"{made['id']} is the newest; what the others made follows: `rbee gdpr keys list` shows what is left"
+    said = (
+        f"{made['id']} is the newest; what the others made follows: `rbee gdpr keys list` shows what is left"
+    )
     Output(as_json=as_json).result(made, said)
 
 

@@ -69,7 +69,9 @@ class Load:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         async with httpx.AsyncClient(base_url=self.colony.url, timeout=60) as client:
-            tasks = [asyncio.create_task(self._ask(client, one)) for one in (self._task, self._change, self._read)]
+            tasks = [
+                asyncio.create_task(self._ask(client, one)) for one in (self._task, self._change, self._read)
+            ]
             tasks += [asyncio.create_task(self._ask(client, self._task)) for _ in range(AT_ONCE - 1)]
             try:
                 yield
@@ -147,9 +149,9 @@ def test_keys_of_details_and_the_root_secret_are_replaced_under_load(colony: Sys
     note("requests while keys were rotated", f"{load.asked}, 0 failed, {2 * ROTATIONS} rotations")
     assert one(colony, subjects) == 1, "the same end user has one pseudonym"
     began = time.monotonic()
-    while (wrapped := [row for row in keys_of(colony) if row["of"] == "details" and not row["is_newest"]]) and any(
-        row["uses"] for row in wrapped
-    ):
+    while (
+        wrapped := [row for row in keys_of(colony) if row["of"] == "details" and not row["is_newest"]]
+    ) and any(row["uses"] for row in wrapped):
         assert time.monotonic() - began < RENEWED_WITHIN_S, wrapped
         time.sleep(0.3)
     note("people's keys wrapped anew", f"{time.monotonic() - began:.1f} s after the last rotation")
@@ -172,7 +174,8 @@ def test_keys_of_details_and_the_root_secret_are_replaced_under_load(colony: Sys
             await asyncio.sleep(1)
 
     asyncio.run(ask_again())
-    assert again.failed == [] and again.asked > 5
+    assert again.failed == []
+    assert again.asked > 5
     assert one(colony, subjects) == 1
 
 
@@ -182,7 +185,8 @@ def test_details_are_shown_to_whom_they_concern_and_that_is_recorded(colony: Sys
     entry = colony.run_json("audit", "list", "--event", "tenant.suspended", "--limit", "1")[0]  # type: ignore[index]
     assert "canary" not in str(entry)
     shown = colony.run("audit", "show", entry["id"], "--details").stdout
-    assert "canary reason of a person" in shown and "127.0.0.1" in shown
+    assert "canary reason of a person" in shown
+    assert "127.0.0.1" in shown
     read = colony.run_json("audit", "list", "--event", "audit.details_read", "--limit", "1")[0]  # type: ignore[index]
     assert read["about"] == f"audit_entry:{entry['id'].replace('-', '')}"
     key = new_key(colony, "manage")
@@ -204,15 +208,20 @@ CANARIES = {
     "password": "canary-password-in-a-url",
     "prompt": "the canary sings of a prompt",
 }
-FOUND = re.compile("|".join(["CanaryCanary", r"canary\.person", "CanaryBearer", "canary-password", "canary sings"]))
+FOUND = re.compile("CanaryCanary|canary\\.person|CanaryBearer|canary-password|canary sings")
 
 
 @pytest.mark.timeout(300)
 def test_no_log_of_any_process_holds_a_secret_an_address_or_a_prompt(colony: System, tmp_path: Path) -> None:
     asked = drive(colony)
     logs = [path for path in colony.data_dir.rglob("*") if path.is_file() and ".log" in path.name]
-    assert {"queen.log", "celery-worker.log", "celery-beat.log", "hive.log", "manage.log"} <= {p.name for p in logs}
-    held = {path.name: FOUND.findall(path.read_text(errors="replace")) for path in [*logs, colony.data_dir.parent / "up.log"]}
+    assert {"queen.log", "celery-worker.log", "celery-beat.log", "hive.log", "manage.log"} <= {
+        p.name for p in logs
+    }
+    held = {
+        path.name: FOUND.findall(path.read_text(errors="replace"))
+        for path in [*logs, colony.data_dir.parent / "up.log"]
+    }
     assert {name: found for name, found in held.items() if found} == {}
     note("canaries in logs", f"0 in {len(held)} logs, after {asked} requests and commands that held some")
 
@@ -239,14 +248,28 @@ def drive(colony: System) -> int:
                              {"model": prompt, "messages": [{"role": prompt}], "token": CANARIES["key"]}):  # fmt: skip
                     client.post(path, json=body, params={"email": mail, "api_key": CANARIES["bearer"]})
                     asked += 1
-                client.post(path, content=f'{{"broken": "{prompt} {mail} {key}', headers={"content-type": "text/plain"})
-                client.get(path, headers={"cookie": f"rbee_session={CANARIES['bearer']}", "user-agent": f"{mail} {key}"})
+                client.post(
+                    path,
+                    content=f'{{"broken": "{prompt} {mail} {key}',
+                    headers={"content-type": "text/plain"},
+                )
+                client.get(
+                    path,
+                    headers={"cookie": f"rbee_session={CANARIES['bearer']}", "user-agent": f"{mail} {key}"},
+                )
                 asked += 2
             for path in ("login", "signup", "password/request"):
-                client.post(f"/_allauth/app/v1/auth/{path}", json={"email": mail, "password": CANARIES["password"]})
+                client.post(
+                    f"/_allauth/app/v1/auth/{path}", json={"email": mail, "password": CANARIES["password"]}
+                )
                 asked += 1
     wrong = colony.environment() | {"RBEE_API_KEY": CANARIES["key"]}
-    for arguments in (["status"], ["chat", prompt], ["key", "create", "--tenant", mail], ["tenant", "show", mail]):
+    for arguments in (
+        ["status"],
+        ["chat", prompt],
+        ["key", "create", "--tenant", mail],
+        ["tenant", "show", mail],
+    ):
         subprocess.run([sys.executable, "-m", "rbee_cli", *arguments], env=wrong | {"PYTHONPATH": f"{ROOT}:{ROOT}/platform"},
                        cwd=colony.home, capture_output=True, check=False)  # fmt: skip
         asked += 1
@@ -264,5 +287,5 @@ def test_no_process_leaves_its_memory_on_a_disk(colony: System) -> None:
         for process in processes
         if process.is_running()
     }
-    assert {limit for limit in allowed.values()} == {(0, 0)}, allowed
+    assert set(allowed.values()) == {(0, 0)}, allowed
     note("processes without core dumps", len(processes))

@@ -47,7 +47,9 @@ def all_read(people: list[tuple[object, bytes]]) -> None:
         assert all(vault.read(item_id) == text for item_id, text in people)  # type: ignore[arg-type]
 
 
-def test_a_rotation_wraps_everything_anew_and_then_the_old_key_can_go(people: list[tuple[object, bytes]]) -> None:
+def test_a_rotation_wraps_everything_anew_and_then_the_old_key_can_go(
+    people: list[tuple[object, bytes]],
+) -> None:
     old = keyring().newest()
     made = rotation.rotate_details(actor=ME)
     late = (vault.keep(None, "d" * 32, "source", b"late"), b"late")
@@ -61,7 +63,7 @@ def test_a_rotation_wraps_everything_anew_and_then_the_old_key_can_go(people: li
     assert rotation.rewrap_all() == 0
     rotation.retire(old, actor=ME)
     all_read([*people, late])
-    assert [row.id for row in rotation.list_keys() if row.of == rotation.DETAILS][0] == made
+    assert next(row.id for row in rotation.list_keys() if row.of == rotation.DETAILS) == made
     with colony_tx("look"):
         events = list(AuditEntry.objects.order_by("id").values_list("event", "object_ref"))
     assert events == [
@@ -70,7 +72,9 @@ def test_a_rotation_wraps_everything_anew_and_then_the_old_key_can_go(people: li
     ]
 
 
-def test_a_chore_that_is_killed_is_gone_on_with(people: list[tuple[object, bytes]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chore_that_is_killed_is_gone_on_with(
+    people: list[tuple[object, bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rotation.rotate_details(actor=ME)
     real, left = rotation.purpose_of, [rotation.BATCH + 7]
 
@@ -105,7 +109,9 @@ def test_a_key_of_a_person_who_is_forgotten_needs_no_key(db: None, files: None) 
     rotation.retire(old, actor=ME)
 
 
-def test_a_root_secret_goes_when_nothing_is_left_of_it(db: None, files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_secret_goes_when_nothing_is_left_of_it(
+    db: None, files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left = {"things": 3}
     monkeypatch.setitem(
         rotation._holders, "things", Holder(name="things", left=lambda _: left["things"], renew=lambda: 1)
@@ -116,7 +122,9 @@ def test_a_root_secret_goes_when_nothing_is_left_of_it(db: None, files: None, mo
     with pytest.raises(KeyInUse, match="3 things"):
         rotation.retire(f"secret:{old}", actor=ME)
     row = next(row for row in rotation.list_keys() if row.id == f"secret:{old}")
-    assert row.uses == 3 and row.holders == {"things": 3} and not row.is_newest
+    assert row.uses == 3
+    assert row.holders == {"things": 3}
+    assert not row.is_newest
     assert rotation.renew_all() == 1
     left["things"] = 0
     with pytest.raises(KeyInUse, match="Receipts"):
@@ -127,7 +135,9 @@ def test_a_root_secret_goes_when_nothing_is_left_of_it(db: None, files: None, mo
     assert [root_id(root) for root in roots.current().roots] == [made.removeprefix("secret:")]
 
 
-def test_people_whose_keys_hang_on_a_root_secret_keep_it(db: None, files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_people_whose_keys_hang_on_a_root_secret_keep_it(
+    db: None, files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where no file of keys is named; also by force."""
     monkeypatch.setattr(settings, "RBEE", dataclasses.replace(settings.RBEE, key_file=None))
     item_id = vault.keep(None, "a" * 32, "source", b"x")
@@ -141,18 +151,23 @@ def test_people_whose_keys_hang_on_a_root_secret_keep_it(db: None, files: None, 
         assert vault.read(item_id) == b"x"
 
 
-def test_a_colony_that_gets_a_file_of_keys_moves_there(db: None, files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_colony_that_gets_a_file_of_keys_moves_there(
+    db: None, files: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     env = settings.RBEE
     monkeypatch.setattr(settings, "RBEE", dataclasses.replace(env, key_file=None))
     item_id = vault.keep(None, "a" * 32, "source", b"x")
     monkeypatch.setattr(settings, "RBEE", env)
     assert rotation.renew_all() == 1
     with colony_tx("look"):
-        assert SubjectKey.objects.get().wrapped_by.startswith("file:") and vault.read(item_id) == b"x"
+        assert SubjectKey.objects.get().wrapped_by.startswith("file:")
+        assert vault.read(item_id) == b"x"
 
 
 def test_what_cannot_be_rotated_here_says_where(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "RBEE", dataclasses.replace(settings.RBEE, key_file=None, secret_key_file=None))
+    monkeypatch.setattr(
+        settings, "RBEE", dataclasses.replace(settings.RBEE, key_file=None, secret_key_file=None)
+    )
     with pytest.raises(NotRotatable, match="RBEE_KEY_FILE"):
         rotation.rotate_details(actor=ME)
     with pytest.raises(RootsFixed, match="RBEE_SECRET_KEY_PREVIOUS"):

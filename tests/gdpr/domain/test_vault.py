@@ -33,7 +33,9 @@ def test_what_is_kept_is_read_again_and_is_not_in_the_table(db: None) -> None:
     with tenant_tx(tenant):
         assert vault.read(item_id) == b"198.51.100.7"
     with connection.cursor() as cursor, colony_tx("look"):
-        cursor.execute("SELECT v::text, k::text FROM gdpr_vaultitem v JOIN gdpr_subjectkey k ON k.id = v.key_id")
+        cursor.execute(
+            "SELECT v::text, k::text FROM gdpr_vaultitem v JOIN gdpr_subjectkey k ON k.id = v.key_id"
+        )
         assert "198.51" not in str(cursor.fetchall())
         cursor.execute("SELECT ciphertext FROM gdpr_vaultitem")
         assert b"198.51" not in bytes(cursor.fetchone()[0])
@@ -60,7 +62,9 @@ def test_another_tenant_reads_nothing(db: None) -> None:
         vault.read(colony_id)
 
 
-def test_a_person_who_is_forgotten_leaves_neither_key_nor_rows_and_nobody_else_loses_anything(db: None) -> None:
+def test_a_person_who_is_forgotten_leaves_neither_key_nor_rows_and_nobody_else_loses_anything(
+    db: None,
+) -> None:
     tenant, other = uuid7(), uuid7()
     gone = [vault.keep(tenant, ANNA, kind, b"x") for kind in ("source", "reason")]
     kept = [vault.keep(tenant, BERT, "source", b"b"), vault.keep(other, ANNA, "source", b"o")]
@@ -72,7 +76,8 @@ def test_a_person_who_is_forgotten_leaves_neither_key_nor_rows_and_nobody_else_l
                 vault.read(one)
         assert [vault.read(one) for one in kept] == [b"b", b"o"]
         dead = SubjectKey.objects.get(tenant_id=tenant, subject=ANNA)
-        assert (bytes(dead.wrapped), dead.wrapped_by) == (b"", "") and dead.destroyed_at is not None
+        assert (bytes(dead.wrapped), dead.wrapped_by) == (b"", "")
+        assert dead.destroyed_at is not None
     again = vault.keep(tenant, ANNA, "source", b"again")
     with tenant_tx(tenant):
         assert vault.read(again) == b"again"
@@ -103,7 +108,7 @@ def test_what_is_kept_while_a_person_is_forgotten_goes_too_or_has_another_key(co
         try:
             while not stop.is_set():
                 vault.keep(tenant, ANNA, "source", b"x")
-        except Exception as error:  # noqa: BLE001 -- told below
+        except Exception as error:
             failed.append(error)
         finally:
             connection.close()
@@ -149,7 +154,9 @@ def test_a_row_that_was_altered_or_swapped_is_refused(db: None, column: str) -> 
                 row.tenant_id, row.key_id = stranger.tenant_id, stranger.key_id
                 row.save(force_insert=True)
             else:
-                cursor.execute(f"UPDATE gdpr_vaultitem SET {column} = %s WHERE id = %s", [moved[column], mine])
+                cursor.execute(
+                    f"UPDATE gdpr_vaultitem SET {column} = %s WHERE id = %s", [moved[column], mine]
+                )
         with pytest.raises(VaultBroken):
             vault.read(moved["id"] if column == "id" else mine)  # type: ignore[arg-type]
 
@@ -235,9 +242,12 @@ def _entry(tenant: UUID) -> AuditEntry:
 def test_an_entry_holds_the_digest_and_its_reader_gets_the_detail(db: None) -> None:
     tenant = uuid7()
     entry = _entry(tenant)
-    assert HERE.address not in str(entry.details) and entry.details["count"] == 1
+    assert HERE.address not in str(entry.details)
+    assert entry.details["count"] == 1
     with tenant_tx(tenant):
-        assert details_of(entry) == [Detail("source", KEPT, {"address": HERE.address, "user_agent": "curl/8"})]
+        assert details_of(entry) == [
+            Detail("source", KEPT, {"address": HERE.address, "user_agent": "curl/8"})
+        ]
 
 
 def test_an_entry_verifies_after_its_person_is_forgotten(db: None) -> None:
@@ -280,7 +290,8 @@ def test_what_operators_do_in_a_tenant_tells_it_nothing_about_their_place(db: No
         asked_from.reset(token)
     with tenant_tx(tenant):
         told = {one.kind: one for one in details_of(entry)}
-    assert told["reason"].fields == {"reason": "it was late"} and told["source"].state == GONE
+    assert told["reason"].fields == {"reason": "it was late"}
+    assert told["source"].state == GONE
     with colony_tx("look"):
         told = {one.kind: one for one in details_of(entry)}
     assert told["source"].fields["address"] == HERE.address
@@ -295,7 +306,9 @@ def test_a_part_of_rbee_has_no_address_though_somebody_asks_at_that_moment(db: N
         asked_from.reset(token)
 
 
-@pytest.mark.parametrize(("kind", "subject", "size"), [("secret", ANNA, 1), ("source", "", 1), ("source", ANNA, 8193)])
+@pytest.mark.parametrize(
+    ("kind", "subject", "size"), [("secret", ANNA, 1), ("source", "", 1), ("source", ANNA, 8193)]
+)
 def test_what_the_vault_does_not_take(db: None, kind: str, subject: str, size: int) -> None:
     with pytest.raises(ValueError, match="vault"):
         vault.keep(None, subject, kind, b"x" * size)

@@ -43,7 +43,11 @@ def kms_url() -> Iterator[str]:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_DEFAULT_REGION", "eu-west-1")):
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "x"),
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+    ):
         monkeypatch.setenv(name, value)
 
 
@@ -63,12 +67,13 @@ def place(request: pytest.FixtureRequest, path: Path, kms_url: str, aws: None) -
 
 def test_what_is_wrapped_opens_for_its_purpose_only(place: KeyEncryption) -> None:
     wrapped = place.wrap(DATA_KEY, b"anna")
-    assert wrapped.key_id == place.newest() and wrapped.key_id.startswith(f"{place.place}:")
+    assert wrapped.key_id == place.newest()
+    assert wrapped.key_id.startswith(f"{place.place}:")
     assert DATA_KEY not in wrapped.blob
     assert place.unwrap(wrapped, b"anna") == DATA_KEY
     with pytest.raises(WrongKey):
         place.unwrap(wrapped, b"bert")
-    assert [info.key_id for info in place.keys() if info.is_newest] == [wrapped.key_id]
+    assert [info.key_id for info in place if info.is_newest] == [wrapped.key_id]
 
 
 @pytest.mark.parametrize("where", [0, 40, -1])
@@ -108,7 +113,8 @@ def test_many_that_rotate_at_once_lose_no_key(path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {info.key_id for info in FileKeys(path).keys()} >= set(made) and len(set(made)) == 8
+    assert {info.key_id for info in FileKeys(path)} >= set(made)
+    assert len(set(made)) == 8
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -118,7 +124,9 @@ def test_a_file_that_others_can_read_is_refused(path: Path) -> None:
         FileKeys(path).newest()
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"keys": []}', '{"keys": [{"id": "file:x", "key": "AA==", "made_at": ""}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"keys": []}', '{"keys": [{"id": "file:x", "key": "AA==", "made_at": ""}]}']
+)
 def test_a_file_that_is_none_of_keys_says_so(path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(KeysUnavailable, match="no file of keys"):
@@ -137,17 +145,21 @@ def test_a_colony_moves_from_a_file_to_a_kms(path: Path, kms_url: str, aws: None
     file, kms = FileKeys(path), KmsKeys([kms_key(kms_url)], kms_url)
     wrapped = Keyring((file, RootKeys())).wrap(DATA_KEY, b"p")
     moved = Keyring((kms, file, RootKeys()))
-    assert moved.newest().startswith("kms:") and moved.unwrap(wrapped, b"p") == DATA_KEY
-    assert [info.is_newest for info in moved.keys()] == [True, False, False]
+    assert moved.newest().startswith("kms:")
+    assert moved.unwrap(wrapped, b"p") == DATA_KEY
+    assert [info.is_newest for info in moved] == [True, False, False]
     with pytest.raises(KeysUnavailable, match="do not name"):
         Keyring((file, RootKeys())).unwrap(moved.wrap(DATA_KEY, b"p"), b"p")
 
 
-def test_another_key_of_the_kms_that_is_put_first_wraps_and_the_other_still_opens(kms_url: str, aws: None) -> None:
+def test_another_key_of_the_kms_that_is_put_first_wraps_and_the_other_still_opens(
+    kms_url: str, aws: None
+) -> None:
     first, second = kms_key(kms_url), kms_key(kms_url)
     wrapped = KmsKeys([first], kms_url).wrap(DATA_KEY, b"p")
     both = KmsKeys([second, first], kms_url)
-    assert both.newest() == f"kms:{second}" and both.unwrap(wrapped, b"p") == DATA_KEY
+    assert both.newest() == f"kms:{second}"
+    assert both.unwrap(wrapped, b"p") == DATA_KEY
     with pytest.raises(NotRotatable, match="RBEE_KMS_KEYS"):
         both.rotate()
 
@@ -161,7 +173,8 @@ def test_the_first_file_is_made_once_and_never_in_place_of_a_lost_one(
     monkeypatch.setattr(settings, "RBEE", dataclasses.replace(settings.RBEE, key_file=path))
     make_first_keys()
     made = path.read_text()
-    assert path.stat().st_mode & 0o777 == 0o600 and len(json.loads(made)["keys"]) == 1
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(json.loads(made)["keys"]) == 1
     make_first_keys()
     assert path.read_text() == made
     vault.keep(None, "a" * 32, "source", b"x")
