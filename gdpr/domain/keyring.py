@@ -33,13 +33,13 @@ class Keyring:
     def newest(self) -> str:
         return self.primary.newest()
 
-    def keys(self) -> list[KeyInfo]:
+    def list_keys(self) -> list[KeyInfo]:
         """Of all places, newest first; `is_newest` of the one that wraps."""
-        found = []
-        for place in self._places.values():
-            for info in place:
-                found.append(info._replace(is_newest=info.is_newest and place is self.primary))
-        return found
+        return [
+            info._replace(is_newest=info.is_newest and place is self.primary)
+            for place in self._places.values()
+            for info in place.list_keys()
+        ]
 
     def place_of(self, key_id: str) -> KeyEncryption:
         """Raises KeysUnavailable."""

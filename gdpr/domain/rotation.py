@@ -88,7 +88,7 @@ def list_keys() -> list[KeyRow]:
     """Raises KeysUnavailable."""
     rows = []
     with colony_tx("list of keys"):
-        for info in keyring():
+        for info in keyring().list_keys():
             uses = SubjectKey.objects.filter(wrapped_by=info.key_id).count()
             rows.append(
                 KeyRow(

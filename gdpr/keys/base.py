@@ -41,7 +41,7 @@ class KeyEncryption(Protocol):
         """Raises KeysUnavailable, WrongKey."""
         ...
 
-    def keys(self) -> list[KeyInfo]:
+    def list_keys(self) -> list[KeyInfo]:
         """Newest first. Raises KeysUnavailable."""
         ...
 

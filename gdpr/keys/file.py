@@ -48,7 +48,7 @@ class FileKeys:
                 return decrypt(found.key, wrapped.blob, purpose)
         raise KeysUnavailable(f"{self._path} has no key {wrapped.key_id}: put it back from its backup")
 
-    def keys(self) -> list[KeyInfo]:
+    def list_keys(self) -> list[KeyInfo]:
         return [KeyInfo(one.key_id, one.made_at, place == 0) for place, one in enumerate(self._keys())]
 
     def newest(self) -> str:

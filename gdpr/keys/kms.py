@@ -55,7 +55,7 @@ class KmsKeys:
             self._known[known] = (data_key, time.monotonic() + REMEMBERED_S)
         return data_key
 
-    def keys(self) -> list[KeyInfo]:
+    def list_keys(self) -> list[KeyInfo]:
         found = []
         for place, name in enumerate(self._names):
             made = self._ask("describe_key", KeyId=name)["KeyMetadata"]["CreationDate"]

@@ -25,7 +25,7 @@ class RootKeys:
             f"{wrapped.key_id} was derived from another RBEE_SECRET_KEY: name that one in RBEE_SECRET_KEY_PREVIOUS"
         )
 
-    def keys(self) -> list[KeyInfo]:
+    def list_keys(self) -> list[KeyInfo]:
         return [KeyInfo(_id(root), "", place == 0) for place, root in enumerate(self._roots())]
 
     def newest(self) -> str:

@@ -13,17 +13,17 @@ ADDRESS: Final = "[e-mail]"
 _FOUND: Final = re.compile(
     r"""
       (?P<pem>-----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z))
-    | (?P<url>\b[a-z][a-z0-9+.-]*://[^\s/:@"'<>]*:)[^\s/@"'<>]+(?=@)
-    | \b(?P<key>rbee_(?:live|home)_[0-9A-Za-z]{4,16})_[0-9A-Za-z]{8,}(?:_[0-9A-Za-z]{1,8})?
-    | \b(?P<token>rbee_(?:imp|inv|join|hive))_[0-9A-Za-z._-]{8,}
+    | (?P<url>\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@"'<>]{0,200}:)[^\s/@"'<>]{1,500}(?=@)
+    | (?P<key>rbee_(?:live|home)_[0-9A-Za-z]{4,16})_[0-9A-Za-z]{8,}(?:_[0-9A-Za-z]{1,8})?
+    | (?P<token>rbee_(?:imp|inv|join|hive))_[0-9A-Za-z._-]{8,}
     | \b(?P<stripe>(?:sk|rk|pk)_(?:live|test)|whsec|hf|ghp|github_pat|xox[abprs])_[0-9A-Za-z_+/=-]{6,}
     | \b(?P<openai>sk)-[0-9A-Za-z_-]{16,}
     | \b(?P<jwt>eyJ)[0-9A-Za-z_-]{6,}\.[0-9A-Za-z_-]{6,}\.[0-9A-Za-z_-]*
     | \b(?P<scheme>[Bb]earer|BEARER|[Bb]asic|BASIC)\s+(?!\[secret\])[0-9A-Za-z._~+/=-]{8,}
-    | (?P<name>\b(?:[A-Za-z]+[_-])*(?:password|passwd|secret|token|api[_-]?key|secret[_-]key|sessionid|cookie|authorization)
+    | (?P<name>\b(?:[A-Za-z]{1,20}[_-]){0,4}(?:password|passwd|secret|token|api[_-]?key|secret[_-]key|sessionid|cookie|authorization)
         ["']?\s?[=:]\s?)(?P<quote>["'])(?P<quoted>(?:(?!(?P=quote)).)+)(?P=quote)
-    | (?P<assigned>\b(?:[A-Za-z]+[_-])*(?:password|passwd|secret|token|api[_-]?key|secret[_-]key|sessionid)=)[^\s&"',;\[\]]+
-    | (?P<mail>[0-9A-Za-z.!\#$%&'*+/?^_`{|}~-]{1,64}(?:@|%40)(?:[0-9A-Za-z](?:[0-9A-Za-z-]*[0-9A-Za-z])?\.)+[A-Za-z][0-9A-Za-z-]*)
+    | (?P<assigned>\b(?:[A-Za-z]{1,20}[_-]){0,4}(?:password|passwd|secret|token|api[_-]?key|secret[_-]key|sessionid)=)[^\s&"',;\[\]]+
+    | (?P<mail>[0-9A-Za-z._%+~'-]{1,64}(?:@|%40)(?:[0-9A-Za-z](?:[0-9A-Za-z-]*[0-9A-Za-z])?\.)+[A-Za-z][0-9A-Za-z-]*)
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )

@@ -161,7 +161,8 @@ def test_keys_of_details_and_the_root_secret_are_replaced_under_load(colony: Sys
     old = [row for row in keys_of(colony) if row["of"] == "secret_key" and not row["is_newest"]]
     assert len(old) == ROTATIONS
     unused = colony.run("gdpr", "keys", "retire", old[0]["id"], "--yes", check=False)
-    assert unused.returncode == 6 and "left" in unused.stderr, unused.stderr
+    assert unused.returncode == 6, unused.stderr
+    assert "left" in unused.stderr
     for row in reversed(old):
         colony.run("gdpr", "keys", "retire", row["id"], "--yes", "--force")
     # Keys that were used are of the newest root secret, and so is everything that was sealed.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,7 +72,7 @@ def test_what_is_wrapped_opens_for_its_purpose_only(place: KeyEncryption) -> Non
     assert place.unwrap(wrapped, b"anna") == DATA_KEY
     with pytest.raises(WrongKey):
         place.unwrap(wrapped, b"bert")
-    assert [info.key_id for info in place if info.is_newest] == [wrapped.key_id]
+    assert [info.key_id for info in place.list_keys() if info.is_newest] == [wrapped.key_id]
 
 
 @pytest.mark.parametrize("where", [0, 40, -1])
@@ -113,7 +112,7 @@ def test_many_that_rotate_at_once_lose_no_key(path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert {info.key_id for info in FileKeys(path)} >= set(made)
+    assert {info.key_id for info in FileKeys(path).list_keys()} >= set(made)
     assert len(set(made)) == 8
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -147,7 +146,7 @@ def test_a_colony_moves_from_a_file_to_a_kms(path: Path, kms_url: str, aws: None
     moved = Keyring((kms, file, RootKeys()))
     assert moved.newest().startswith("kms:")
     assert moved.unwrap(wrapped, b"p") == DATA_KEY
-    assert [info.is_newest for info in moved] == [True, False, False]
+    assert [info.is_newest for info in moved.list_keys()] == [True, False, False]
     with pytest.raises(KeysUnavailable, match="do not name"):
         Keyring((file, RootKeys())).unwrap(moved.wrap(DATA_KEY, b"p"), b"p")
 
@@ -178,7 +177,7 @@ def test_the_first_file_is_made_once_and_never_in_place_of_a_lost_one(
     make_first_keys()
     assert path.read_text() == made
     vault.keep(None, "a" * 32, "source", b"x")
-    os.unlink(path)
+    path.unlink()
     with pytest.raises(KeysUnavailable, match="of 1 people"):
         make_first_keys()
     assert not path.exists()
