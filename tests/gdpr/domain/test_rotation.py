@@ -30,6 +30,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "SECRET_KEY", settings.SECRET_KEY)
     monkeypatch.setattr(settings, "SECRET_KEY_FALLBACKS", [])
     monkeypatch.setattr(rotation, "KNOWN_EVERYWHERE_S", 0)
+    monkeypatch.setattr(rotation, "BATCH", 5)
     make_first_keys()
 
 
