@@ -110,6 +110,7 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of("GET", query="project={project_id}"),
         of("GET", query="actor={actor}"),
     ),
+    "audit/{entry}": (of(entry="{task}"), of(entry="{task}", query="details=true")),
     "billing/balance": LIST[:2],
     "billing/account": (
         of("GET"),
@@ -434,6 +435,12 @@ ORGANIZATION: Final[Mapping[str, Sequence[Target]]] = {
     ),
 }  # fmt: skip
 
+GDPR: Final[Mapping[str, Sequence[Target]]] = {
+    "keys": OWN,
+    "keys/retire": (of(body={"id": "file:x"}),),
+    "keys/rotate": OWN,
+}
+
 HIVES: Final[Mapping[str, Sequence[Target]]] = {"/hive/v1/join": OWN, "/hive/v1/placements": OWN}
 
 NEW_PASSWORD: Final = "a long new password"
@@ -542,6 +549,7 @@ DJANGO: Final[Mapping[str, Sequence[Target]]] = {
         for path, found in ORGANIZATION.items()
     },
     **ADMIN,
+    **{f"/gdpr/{path}": found for path, found in GDPR.items()},
     **HIVES,
     "/stripe/webhook": OWN,
     **{

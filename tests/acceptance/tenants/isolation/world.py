@@ -43,6 +43,7 @@ from billing.stripe_models import (
     StripeRequest,
     StripeSubscription,
 )
+from gdpr.domain import vault
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx, tenant_tx
@@ -88,7 +89,7 @@ from tests.factories.tenants import (
 
 # What has no room for a marker, or holds one of a few values that the program itself chooses.
 TOO_SMALL: Final = {
-    "ApiKey": {"last4", "old_last4", "scopes"},
+    "ApiKey": {"last4", "old_last4", "scopes", "mac_root", "old_mac_root"},
     "AttemptFence": {"lowest_valid_attempt"},
     "AuditEntry": {"schema_version", "seq"},
     "Balance": {"currency"},
@@ -103,8 +104,10 @@ TOO_SMALL: Final = {
     "KeptAnswer": {"status"},
     "Payment": {"currency", "tax_country"},
     "PolicyVersion": {"number", "origin"},
+    "SubjectKey": {"wrapped_by"},
     "TenantDiscount": {"discount_bp"},
     "UsageEvent": {"attempt", "currency"},
+    "VaultItem": {"kind"},
     "WebhookDelivery": {"attempt", "fence"},
     "WebhookEndpoint": {"events", "max_in_flight", "disabled_reason"},
     "WebhookEvent": {"version"},
@@ -153,6 +156,7 @@ def make_world(*, people: bool = True) -> World:
             **_invoices(world),
             **_stripe(world),
         }
+        vault.keep(tenant.id, mark, "reason", mark.encode())
         alert = Alert.objects.create(
             tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke", count=number(53)
         )
