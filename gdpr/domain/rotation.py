@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 from django.utils import timezone
 
 from gdpr import roots
@@ -129,8 +129,7 @@ def retire(key_id: str, *, actor: Actor, force: bool = False) -> None:
         _retire_root(key_id.removeprefix(ROOT_PLACE), force=force)
         _note("root_secret.retired", key_id, actor, forced=force)
         return
-    with colony_tx("is a key in use"):
-        uses = SubjectKey.objects.filter(wrapped_by=key_id).count()
+    uses = _people_of(key_id)
     if uses:
         raise KeyInUse(
             {"people": uses}, f"{key_id} still wraps the keys of {uses} people: they follow by themselves."
@@ -183,7 +182,7 @@ def sealed_column(
         for ids in _batches(model, column):
             with colony_tx(f"seal {name} anew"):
                 rows = (
-                    model._default_manager.filter(pk__in=ids).select_for_update(of=("self",)).order_by("pk")
+                    model._default_manager.filter(pk__in=ids).select_for_update().order_by("pk")
                 )
                 for pk, sealed in rows.values_list("pk", column):
                     if (made := _resealed(pk, sealed)) is not None:
@@ -221,8 +220,7 @@ def _retire_root(wanted: str, *, force: bool) -> None:
     place = ids.index(wanted) if wanted in ids[1:] else 0
     if place and found.since[place] != "pending":
         details = f"root:{wanted}"  # data keys are wrapped by it where no file of keys is named
-        with colony_tx("is a root secret in use"):
-            people = SubjectKey.objects.filter(wrapped_by=details).count()
+        people = _people_of(details)
         if people:
             raise KeyInUse(
                 {"people": people}, f"It still wraps the keys of {people} people: they follow by themselves."
@@ -238,6 +236,13 @@ def _retire_root(wanted: str, *, force: bool) -> None:
                 f"Receipts of tasks from before may come until {over:%Y-%m-%d %H:%M} UTC; later ones are refused.",
             )
     roots.remove_root(wanted)
+
+
+def _people_of(key_id: str) -> int:
+    """Also of who is about to be written at this moment: they are waited for."""
+    with colony_tx("is a key in use"), connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE gdpr_subjectkey IN SHARE MODE")
+        return SubjectKey.objects.filter(wrapped_by=key_id).count()
 
 
 def _left(place: int) -> dict[str, int]:

@@ -113,6 +113,11 @@ def read_env(environ: Mapping[str, str]) -> Env:
         name.removeprefix("RBEE_").lower(): _value(name, variable, environ)
         for name, variable in VARIABLES.items()
     }
+    if values["secret_key_previous"] and not values["pseudonym_key"]:
+        raise ImproperlyConfigured(
+            "RBEE_SECRET_KEY_PREVIOUS needs RBEE_PSEUDONYM_KEY, or end users get other pseudonyms;"
+            " platform/docs/compliance/vault.md says how to get it"
+        )
     values["secret_key_file"] = _path_or_none(environ.get("RBEE_SECRET_KEY_FILE", "").strip())
     values["hive_redis_url"] = values["hive_redis_url"] or _as_hives_see(values["redis_url"])
     values["celery_broker_url"] = values["celery_broker_url"] or values["redis_url"]

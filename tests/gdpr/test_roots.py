@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core import signing
+from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,9 +108,11 @@ def test_a_file_that_makes_no_sense_for_a_moment_changes_nothing(
 def test_root_secrets_of_the_environment_are_changed_there(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = (secrets.token_hex(32) for _ in range(3))
     env = {"RBEE_SECRET_KEY": third, "RBEE_SECRET_KEY_PREVIOUS": f"{second}, {first}"}
+    with pytest.raises(ImproperlyConfigured, match="RBEE_PSEUDONYM_KEY"):
+        read_env(env)
     monkeypatch.setattr(settings, "RBEE", read_env({"RBEE_SECRET_KEY": first}))
     sealed, subjects = seal("x", "l"), stable(SUBJECTS)
-    monkeypatch.setattr(settings, "RBEE", read_env(env))
+    monkeypatch.setattr(settings, "RBEE", read_env(env | {"RBEE_PSEUDONYM_KEY": subjects.hex()}))
     assert unseal(sealed, "l") == "x"
     assert stable(SUBJECTS) == subjects
     for change in (announce_root, promote_root):

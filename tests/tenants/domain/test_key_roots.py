@@ -65,7 +65,7 @@ async def test_a_key_is_made_anew_when_it_is_used_and_then_needs_the_old_root_no
     key, value = await in_thread(make_key)(project)
     rotated, old_value = await in_thread(make_key)(project)
     rotated, new_value = await in_thread(rotate_api_key)(rotated, actor=TESTER)
-    unused, unused_value = await in_thread(make_key)(project)
+    _, unused_value = await in_thread(make_key)(project)
     await in_thread(rotation.rotate_root)(actor=ME)
     assert (await in_thread(row)(key)).mac_root == first
 
