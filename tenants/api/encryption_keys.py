@@ -44,11 +44,11 @@ class RetiredKeyOut(serializers.Serializer[Any]):
     retired = serializers.BooleanField()
 
 
-class Rotation(serializers.Serializer[Any]):
+class EncryptionKeyRotation(serializers.Serializer[Any]):
     of = serializers.ChoiceField([rotation.DETAILS, rotation.ROOT], default=rotation.DETAILS)
 
 
-class Retirement(serializers.Serializer[Any]):
+class EncryptionKeyRetirement(serializers.Serializer[Any]):
     id = serializers.CharField(max_length=300)
     force = serializers.BooleanField(
         default=False,
@@ -68,11 +68,13 @@ class EncryptionKeys(ManagementView):
 class RotateEncryptionKey(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
 
-    @extend_schema(operation_id="rotate_encryption_key", request=Rotation, responses={201: RotatedKeyOut})
+    @extend_schema(
+        operation_id="rotate_encryption_key", request=EncryptionKeyRotation, responses={201: RotatedKeyOut}
+    )
     def post(self, request: Request) -> Response:
         """Makes a key that takes the place of the newest one, while everything runs. What others made follows in the
         background."""
-        wanted = self.read_body(Rotation)["of"]
+        wanted = self.read_body(EncryptionKeyRotation)["of"]
         rotate = rotation.rotate_root if wanted == rotation.ROOT else rotation.rotate_details
         try:
             made = rotate(actor=self.actor)
@@ -85,10 +87,12 @@ class RotateEncryptionKey(ManagementView):
 class RetireEncryptionKey(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
 
-    @extend_schema(operation_id="retire_encryption_key", request=Retirement, responses=RetiredKeyOut)
+    @extend_schema(
+        operation_id="retire_encryption_key", request=EncryptionKeyRetirement, responses=RetiredKeyOut
+    )
     def post(self, request: Request) -> Response:
         """For good. Refused while something needs it, with how much."""
-        body = self.read_body(Retirement)
+        body = self.read_body(EncryptionKeyRetirement)
         try:
             rotation.retire(body["id"], force=body["force"], actor=self.actor)
         except rotation.KeyInUse as error:
