@@ -85,6 +85,8 @@ def roots_of(env: Any) -> Roots:
 
 def _look(env: Any) -> Roots:
     global _found, _of, _seen, _look_at
+    from django.conf import settings
+
     env.require("secret_key")
     with _lock:
         _look_at = time.monotonic() + LOOK_EVERY_S
@@ -93,7 +95,8 @@ def _look(env: Any) -> Roots:
             return _found
         is_change = env is _of
         _found, _of, _seen = roots_of(env), env, seen
-        if is_change:
+        # Or Django's keys are from before this process looked for the first time.
+        if is_change or settings.SECRET_KEY in django_keys(_found.roots)[1:]:
             _tell_django(_found.roots)
         return _found
 

@@ -181,9 +181,7 @@ def sealed_column(
         done = 0
         for ids in _batches(model, column):
             with colony_tx(f"seal {name} anew"):
-                rows = (
-                    model._default_manager.filter(pk__in=ids).select_for_update().order_by("pk")
-                )
+                rows = model._default_manager.filter(pk__in=ids).select_for_update().order_by("pk")
                 for pk, sealed in rows.values_list("pk", column):
                     if (made := _resealed(pk, sealed)) is not None:
                         model._default_manager.filter(pk=pk).update(**{column: made})

@@ -6,9 +6,14 @@ from typing import Any
 from uuid import UUID
 
 from allauth.mfa.models import Authenticator
+from django.conf import settings
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.core import signing
 from django.db.models import Q
 from django.utils import timezone
 
+from gdpr import roots
 from gdpr.domain.rotation import Holder, Replaced, hold, sealed_column
 from gdpr.scope import colony_tx
 from gdpr.secrets import resealed
@@ -22,6 +27,13 @@ _SEALED_IN_DATA = ("secret", "seed")
 
 def register() -> None:
     hold(Holder(name="API keys", left=_keys_left))
+    hold(
+        Holder(
+            name="sessions",
+            left=lambda _: _sign_sessions(write=False),
+            renew=lambda: _sign_sessions(write=True),
+        )
+    )
     hold(Holder(name="invitations", left=_invitations_left))
     hold(Holder(name="impersonations", left=_visits_left))
     hold(Holder(name="repeated requests", left=_answers_left))
@@ -61,6 +73,28 @@ def _second_factor(_: UUID, data: Any) -> dict[str, Any] | None:
             for code in data["migrated_codes"]
         ]
     return made if made != data else None
+
+
+def _sign_sessions(*, write: bool) -> int:
+    """Those of people who are logged in, which Django signs. How many were signed by another than the newest."""
+    roots.current()  # so that Django's keys are those of this moment
+    store, found = SessionStore(), 0
+    for session in Session.objects.filter(expire_date__gt=timezone.now()).iterator():
+        signed = {"salt": store.key_salt, "serializer": store.serializer}
+        try:
+            signing.loads(session.session_data, key=settings.SECRET_KEY, fallback_keys=[], **signed)
+            continue
+        except signing.BadSignature:
+            pass
+        try:
+            data = signing.loads(session.session_data, **signed)
+        except signing.BadSignature:
+            continue  # of no root that is known: its person logs in again
+        found += 1
+        if write:
+            same = Session.objects.filter(pk=session.pk, session_data=session.session_data)
+            same.update(session_data=signing.dumps(data, compress=True, **signed))
+    return found
 
 
 def _keys_left(replaced: Replaced) -> int:

@@ -29,7 +29,7 @@ OWNER = "owner-canary@example.org"
 ROTATIONS = scaled(20, least=1)  # of each kind
 AT_ONCE = 4
 EVERY_S = 0.05
-RENEWED_WITHIN_S = 30.0
+RENEWED_WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -133,51 +133,57 @@ async def done(*arguments: str, colony: System) -> str:
 
 @pytest.mark.timeout(900)
 def test_keys_of_details_and_the_root_secret_are_replaced_under_load(colony: System) -> None:
-    load = Load(colony)
+    load, unused = Load(colony), new_key(colony, "inference")
     subjects = "SELECT count(DISTINCT subject) FROM billing_usageevent WHERE subject <> ''"
+    before = keys_of(colony)
 
-    async def rotate() -> None:
+    async def rotate() -> float:
         async with load.running():
             for _ in range(ROTATIONS):
                 await done("gdpr", "keys", "rotate", colony=colony)
                 await done("gdpr", "keys", "rotate", "--secret-key", colony=colony)
-                await asyncio.sleep(1.5)
+            began = time.monotonic()
+            while left := [row for row in await asyncio.to_thread(old_keys, colony) if still_needed(row)]:
+                assert time.monotonic() - began < RENEWED_WITHIN_S, left
+            for row in await asyncio.to_thread(old_keys, colony):
+                force = ["--force"] if row["of"] == "secret_key" else []
+                if force:
+                    refused = await asyncio.to_thread(retire, colony, row)
+                    assert refused.returncode == 6, refused.stderr
+                    assert "left" in refused.stderr
+                retired = await asyncio.to_thread(retire, colony, row, *force)
+                assert retired.returncode == 0, retired.stderr
+            renewed_s = time.monotonic() - began
+            await asyncio.sleep(6)  # beyond what a process remembers of a key
+            return renewed_s
 
-    before = {row["id"] for row in keys_of(colony)}
-    asyncio.run(rotate())
+    renewed_s = asyncio.run(rotate())
     assert load.failed == []
-    note("requests while keys were rotated", f"{load.asked}, 0 failed, {2 * ROTATIONS} rotations")
+    note("requests while keys were rotated and retired", f"{load.asked}, 0 failed, {2 * ROTATIONS} rotations")
+    note("everything under the newest keys", f"{renewed_s:.1f} s after the last rotation")
     assert one(colony, subjects) == 1, "the same end user has one pseudonym"
-    began = time.monotonic()
-    while (
-        wrapped := [row for row in keys_of(colony) if row["of"] == "details" and not row["is_newest"]]
-    ) and any(row["uses"] for row in wrapped):
-        assert time.monotonic() - began < RENEWED_WITHIN_S, wrapped
-        time.sleep(0.3)
-    note("people's keys wrapped anew", f"{time.monotonic() - began:.1f} s after the last rotation")
-    assert not before & {row["id"] for row in keys_of(colony) if row["is_newest"]}
-    for row in wrapped:
-        colony.run("gdpr", "keys", "retire", row["id"], "--yes")
-    old = [row for row in keys_of(colony) if row["of"] == "secret_key" and not row["is_newest"]]
-    assert len(old) == ROTATIONS
-    unused = colony.run("gdpr", "keys", "retire", old[0]["id"], "--yes", check=False)
-    assert unused.returncode == 6, unused.stderr
-    assert "left" in unused.stderr
-    for row in reversed(old):
-        colony.run("gdpr", "keys", "retire", row["id"], "--yes", "--force")
-    # Keys that were used are of the newest root secret, and so is everything that was sealed.
-    time.sleep(1.5)
-    again = Load.__new__(Load)
-    again.__dict__ |= {**load.__dict__, "failed": [], "asked": 0, "stop": asyncio.Event()}
+    assert not {row["id"] for row in before} & {row["id"] for row in keys_of(colony)}
+    with client_of(colony, unused) as client:
+        assert client.get("/v1/models").status_code == 401, "it was given up with its root secret"
 
-    async def ask_again() -> None:
-        async with again.running():
-            await asyncio.sleep(1)
 
-    asyncio.run(ask_again())
-    assert again.failed == []
-    assert again.asked > 5
-    assert one(colony, subjects) == 1
+def old_keys(colony: System) -> list[dict[str, Any]]:
+    """The oldest first."""
+    return [
+        row for row in reversed(keys_of(colony)) if not row["is_newest"] and row["id"].split(":")[0] != "root"
+    ]
+
+
+def still_needed(row: dict[str, Any]) -> bool:
+    """But for the key that nobody uses."""
+    held = dict(row["holders"])
+    if held.get("API keys") == 1:
+        del held["API keys"]
+    return bool(held)
+
+
+def retire(colony: System, row: dict[str, Any], *options: str) -> subprocess.CompletedProcess[str]:
+    return colony.run("gdpr", "keys", "retire", row["id"], "--yes", *options, check=False)
 
 
 def test_details_are_shown_to_whom_they_concern_and_that_is_recorded(colony: System) -> None:
