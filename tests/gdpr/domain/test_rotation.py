@@ -77,7 +77,7 @@ def test_a_chore_that_is_killed_is_gone_on_with(
     people: list[tuple[object, bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rotation.rotate_details(actor=ME)
-    real, left = rotation.purpose_of, [rotation.BATCH + 7]
+    real, left = rotation.purpose_of, [rotation.BATCH + 2]
 
     def kill_later(key: SubjectKey) -> bytes:
         left[0] -= 1
