@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, models
@@ -149,7 +150,8 @@ def renew_all() -> int:
 
 def rewrap_all() -> int:
     """Data keys, by the newest key. One that no key opens stays as it is, and is told of."""
-    newest, done, broken = keyring().newest(), 0, set()
+    newest, done = keyring().newest(), 0
+    broken: set[UUID] = set()
     while True:
         with colony_tx("wrap data keys by the newest key"):
             due = (
@@ -172,7 +174,7 @@ def rewrap_all() -> int:
 
 
 def sealed_column(
-    name: str, model: type[models.Model], column: str, reseal: Callable[[Any, bytes], bytes | None]
+    name: str, model: type[models.Model], column: str, reseal: Callable[[Any, Any], Any]
 ) -> Holder:
     """For `hold`. `reseal`: of a row's id and what is sealed; None: by the newest root secret already. Raises ValueError
     for what none opens."""
