@@ -29,7 +29,8 @@ _FOUND: Final = re.compile(
 )
 # Most lines hold none of these, which is found out faster.
 _HINT: Final = re.compile(
-    r"@|%40|://|_|sk-|eyJ|bearer|basic|passw|secret|token|key|cookie|session|authori|PRIVATE", re.IGNORECASE
+    r"[@%]|rbee_[a-z]+_|[srp]k[_-]|whsec_|hf_|gh|xox|eyj|bearer|basic|passw|secret|token|api|session|cookie|authori|private",
+    re.IGNORECASE,
 )
 
 

@@ -31,7 +31,7 @@ WAYS = {
     "Celery": "import logging; from celery.utils.log import get_task_logger, ColorFormatter\n"
     "h = logging.StreamHandler(); h.setFormatter(ColorFormatter('%(message)s')); log = get_task_logger('t')\n"
     "log.addHandler(h); log.error('%s %s', MAIL, KEY, exc_info=ValueError(MAIL + ' ' + KEY))",
-    "a warning": "import warnings; warnings.warn(MAIL + ' ' + KEY)",
+    "a warning": "import logging, warnings; logging.basicConfig(); warnings.warn(MAIL + ' ' + KEY)",
     "a thread that fails": "import threading\ndef f(): raise ValueError(MAIL + ' ' + KEY)\n"
     "t = threading.Thread(target=f); t.start(); t.join()",
     "a destructor that fails": "class C:\n    def __del__(self): raise ValueError(MAIL + ' ' + KEY)\nC()",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rbee_quiet.scrub import scrub
@@ -55,11 +55,13 @@ def test_an_ordinary_line_is_the_same_object(line: str) -> None:
     assert scrub(line) is line or scrub(line) == line
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.text(max_size=200))
 def test_no_surroundings_hide_a_key_from_it(before: str, after: str) -> None:
     assert "abcdefghijklmnopqrstuvwxyz012345" not in scrub(f"{before} {KEY} {after}")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=500))
 def test_twice_is_as_once_and_no_line_breaks_it(text: str) -> None:
     once = scrub(text)
