@@ -29,7 +29,7 @@ _FOUND: Final = re.compile(
 )
 # Most lines hold none of these, which is found out faster.
 _HINT: Final = re.compile(
-    r"[@%]|rbee_[a-z]+_|[srp]k[_-]|whsec_|hf_|gh|xox|eyj|bearer|basic|passw|secret|token|api|session|cookie|authori|private",
+    r"[@%]|rbee_[a-z]+_|[srp]k[_-]|whsec_|hf_|ghp_|github_|xox|eyj|bearer|basic|passw|secret|token|api|session|cookie|authori|private",
     re.IGNORECASE,
 )
 
