@@ -34,15 +34,16 @@ WRITE: Final = f"""
     FROM due WHERE k.id = due.id
 """  # noqa: S608 -- constants
 
-# By the old MAC, so that nothing is written over a value that was rotated meanwhile.
+# By the old MAC, so that nothing is written over a value that was rotated meanwhile. Both values of a key may be among
+# them, and a row that is joined twice would be updated once.
 REMAKE: Final = """
+    WITH made AS (SELECT * FROM unnest(%(before)s::bytea[], %(after)s::bytea[]) AS pairs (before, after))
     UPDATE tenants_apikey k
-    SET mac = CASE WHEN k.mac = made.before THEN made.after ELSE k.mac END,
-        mac_root = CASE WHEN k.mac = made.before THEN %(root)s ELSE mac_root END,
-        old_mac = CASE WHEN k.old_mac = made.before THEN made.after ELSE k.old_mac END,
-        old_mac_root = CASE WHEN k.old_mac = made.before THEN %(root)s ELSE old_mac_root END
-    FROM unnest(%(before)s::bytea[], %(after)s::bytea[]) AS made (before, after)
-    WHERE k.mac = made.before OR k.old_mac = made.before
+    SET mac = coalesce((SELECT after FROM made WHERE before = k.mac), k.mac),
+        mac_root = CASE WHEN k.mac = ANY(%(before)s) THEN %(root)s ELSE k.mac_root END,
+        old_mac = coalesce((SELECT after FROM made WHERE before = k.old_mac), k.old_mac),
+        old_mac_root = CASE WHEN k.old_mac = ANY(%(before)s) THEN %(root)s ELSE k.old_mac_root END
+    WHERE k.mac = ANY(%(before)s) OR k.old_mac = ANY(%(before)s)
 """
 
 _log = logging.getLogger(__name__)
