@@ -256,7 +256,8 @@ def _replaced(place: int) -> Replaced:
     found = roots.current()
     since = found.since[place - 1]
     try:
-        at = datetime.strptime(since, roots.MOMENT).replace(tzinfo=UTC)
+        # To the second; what was made within it counts as made before.
+        at = datetime.strptime(since, roots.MOMENT).replace(tzinfo=UTC) + timedelta(seconds=1)
     except ValueError:  # nobody knows: the environment says no times
         at = timezone.now()
     return Replaced(root_id(found.roots[place]), root_id(found.roots[0]), place == len(found.roots) - 1, at)
