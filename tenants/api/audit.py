@@ -92,7 +92,7 @@ class DetailOut(serializers.Serializer[Any]):
         help_text="kept; gone: erased, over, or about the operator's people; altered: not what the entry was signed with;"
         " lost: it could not be kept"
     )
-    fields = serializers.DictField()  # type: ignore[assignment] -- the name on the wire
+    fields = serializers.DictField()  # type: ignore[assignment]
 
 
 class OneAuditEntryOut(AuditEntryOut):
@@ -114,7 +114,7 @@ class OneAuditEntry(ManagementView):
             found = find_entry(entry)
             if found is None:
                 raise NotFound("There is no such entry.")
-            slugs = dict(Tenant.objects.filter(id=found.tenant_id).values_list("id", "slug"))
+            slugs = dict(Tenant.objects.filter(id__in=[found.tenant_id]).values_list("id", "slug"))
             row = _row(found, slugs)
             if with_details:
                 record(
