@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RHAI_PATH := PATH="$$PATH:$$HOME/.cargo/bin"
 CARGO_PATH := PATH="$(CURDIR)/$(BIN):$$PATH:$$HOME/.cargo/bin"
-PACKAGES := rbee rbee_cli rbee_policy hive_agent inference billing tenants gdpr
+PACKAGES := rbee rbee_cli rbee_policy rbee_quiet hive_agent inference billing tenants gdpr
 RHAI := $(wildcard platform/rhai-py/src/* platform/rhai-py/src/*/*) platform/rhai-py/Cargo.toml platform/rhai-py/Cargo.lock \
         platform/rhai-py/pyproject.toml
 accept = $(BIN)/python -m rbee_cli.up.binaries && \

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
+from django.utils import timezone
 
 from gdpr.holding import KEEP_EVIDENCE, Held, by_actor, by_ref
 from gdpr.ids import uuid7
@@ -94,6 +95,69 @@ class AuditSequence(ReadOnly):
 
     def __str__(self) -> str:
         return f"{self.size} entries"
+
+
+class SubjectKey(models.Model):
+    """The data key of one person in one tenant, wrapped by a key that is in no database. Written by `gdpr.domain.vault`
+    and `gdpr.domain.rotation` only. One that is destroyed says when, and holds nothing else."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant_id = models.UUIDField(null=True)  # null: of the colony itself
+    subject = models.TextField()  # a pseudonym, in hex
+    wrapped = models.BinaryField()
+    wrapped_by = models.TextField()  # the identifier of a key
+    created_at = models.DateTimeField(default=timezone.now)
+    destroyed_at = models.DateTimeField(null=True)
+
+    objects = TenantManager["SubjectKey"]()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "subject"],
+                condition=models.Q(destroyed_at=None),
+                nulls_distinct=False,
+                name="gdpr_subjectkey_living",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["wrapped_by", "id"], name="gdpr_subjectkey_wrapped_by"),
+            models.Index(fields=["subject"], name="gdpr_subjectkey_subject"),
+        ]
+
+    class Privacy:
+        none = ("wrapped_by", "created_at", "destroyed_at")
+        pseudonym = ("id", "tenant_id", "subject")
+        secret = ("wrapped",)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class VaultItem(models.Model):
+    """Something personal that an audit entry refers to by its digest. Written by `gdpr.domain.vault` only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant_id = models.UUIDField(null=True)  # null: of the colony itself
+    key = models.ForeignKey(SubjectKey, on_delete=models.CASCADE)
+    subject = models.TextField()
+    kind = models.CharField(max_length=16)
+    ciphertext = models.BinaryField()  # AES-256-GCM: nonce, text, tag
+    salt = models.BinaryField()
+    ends_on = models.DateField()  # the first of a month
+
+    objects = TenantManager["VaultItem"]()
+
+    class Meta:
+        indexes = [models.Index(fields=["ends_on"], name="gdpr_vaultitem_ends_on")]
+
+    class Privacy:
+        none = ("kind", "salt", "ends_on")
+        pseudonym = ("id", "tenant_id", "key", "subject")
+        personal = ("ciphertext",)
+
+    def __str__(self) -> str:
+        return str(self.id)
 
 
 # Django finds models by this module, and these need those above.

@@ -5,19 +5,18 @@ from __future__ import annotations
 import hmac
 from typing import Final
 
-from gdpr.secrets import derive
+from gdpr.secrets import SUBJECTS, stable
 
-SUBJECT_LABEL: Final = "subject-pseudonym"
 PSEUDONYM_BYTES: Final = 16
 
 
 def subject_pseudonym(tenant_id: str, subject: str) -> str:
     """`tenant_id` in hex. Empty for nobody."""
-    return pseudonym(SUBJECT_LABEL, tenant_id, subject)
+    return pseudonym(stable(SUBJECTS), tenant_id, subject)
 
 
-def pseudonym(label: str, tenant_id: str, name: str) -> str:
+def pseudonym(key: bytes, tenant_id: str, name: str) -> str:
     if not name:
         return ""
     named = f"{tenant_id}:{name}".encode("utf-8", "replace")
-    return hmac.digest(derive(label), named, "sha256")[:PSEUDONYM_BYTES].hex()
+    return hmac.digest(key, named, "sha256")[:PSEUDONYM_BYTES].hex()

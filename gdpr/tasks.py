@@ -1,7 +1,7 @@
 from celery import shared_task
 
 from gdpr.chores import hint_after_commit
-from gdpr.domain import retention
+from gdpr.domain import retention, rotation, vault
 from gdpr.domain.exports import expire_exports
 from gdpr.domain.partitions import make_partitions
 from gdpr.domain.requests import WORK, is_work_left
@@ -27,3 +27,14 @@ def work_requests() -> None:
     work(SLICE_S)
     if is_work_left():
         hint_after_commit(WORK)
+
+
+@shared_task(name="gdpr.sweep_vault")  # type: ignore[untyped-decorator]
+def sweep_vault() -> None:
+    vault.sweep()
+
+
+@shared_task(name=rotation.RENEW)  # type: ignore[untyped-decorator]
+def renew_keys() -> None:
+    """Asked for by whoever rotates a key, and by beat: what a killed worker left is taken up by the next one."""
+    rotation.renew_all()

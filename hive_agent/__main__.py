@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hive_agent.errors import HiveError
 from hive_agent.folder import Folder
+from rbee_quiet.install import be_quiet
 
 EXAMPLES = """examples:
   python -m hive_agent join http://queen.local:7833 --token TOKEN --dir ~/.rbee-hive
@@ -20,6 +21,7 @@ EXAMPLES = """examples:
 
 def main() -> int:
     arguments = _parser().parse_args()
+    be_quiet()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:

@@ -27,6 +27,7 @@ from hive_agent.folder import Folder
 from hive_agent.lifeline import bind_to_parent, exit_at_end_of_input
 from hive_agent.protocol import RUN_TASK, TASKS_QUEUE
 from hive_agent.runner import Runner
+from rbee_quiet.install import be_quiet
 
 FOLDER_VARIABLE = "RBEE_HIVE_DIR"
 PARENT_VARIABLE = "RBEE_HIVE_AGENT_PID"
@@ -131,6 +132,7 @@ def probe(token: str) -> None:
 def _on_init(**_: Any) -> None:
     global hosted
     os.umask(0o077)
+    be_quiet(name_errors_only=True)
     if parent := os.environ.get(PARENT_VARIABLE):
         bind_to_parent(int(parent))
         exit_at_end_of_input()

@@ -9,9 +9,11 @@ class InferenceConfig(AppConfig):
         from billing.domain.prices import who_publishes
         from gdpr.domain.holders import register_holder
         from inference import data_places  # noqa: F401 -- registers
+        from inference.domain import holders
         from inference.domain.catalog import published_capabilities
         from inference.domain.erasures import Hives, RedisKeys
 
         who_publishes(published_capabilities)
         for holder in (RedisKeys(), Hives()):
             register_holder(holder)
+        holders.register()

@@ -26,6 +26,7 @@ class Hive(models.Model):
     labels = models.JSONField(default=dict)
     public_key = models.CharField(max_length=64)  # Ed25519 in base64; receipts are checked against it
     credential_mac = models.CharField(max_length=64, unique=True)
+    credential_root = models.CharField(max_length=8, blank=True)  # under which root secret; empty: the oldest
     redis_username = models.CharField(max_length=64)
     redis_password_sealed = models.BinaryField()
     software = models.CharField(max_length=64, blank=True)
@@ -45,7 +46,7 @@ class Hive(models.Model):
     class Privacy:
         held = Held("operations", "with the colony", of_operator=True)
         none = ("id", "region", "region_until", "region_signature", "public_key", "software", "devices", "joined_at",
-                "removed_at")  # fmt: skip
+                "removed_at", "credential_root")  # fmt: skip
         secret = ("credential_mac", "redis_username", "redis_password_sealed")
         content = ("name", "labels")
 

@@ -22,13 +22,13 @@ from gdpr.scope import colony_tx
 from gdpr.secrets import seal, unseal
 from tenants.api.addresses import address_of
 from tenants.domain import single_sign_on
+from tenants.domain.holders import SECOND_FACTORS
 from tenants.enums import ProviderKind
 from tenants.issuers import IssuerSession
 from tenants.models import IdentityProvider, User
 
 OIDC, SAML = "openid_connect", "saml"
 APPS = frozenset({OIDC, SAML})
-MFA_LABEL = "second-factor"
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +82,10 @@ class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Seeds of second factors are sealed."""
 
     def encrypt(self, text: str) -> str:
-        return seal(text, MFA_LABEL).decode()
+        return seal(text, SECOND_FACTORS).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
-        return unseal(encrypted_text.encode(), MFA_LABEL)
+        return unseal(encrypted_text.encode(), SECOND_FACTORS)
 
 
 class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]

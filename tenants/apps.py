@@ -6,7 +6,8 @@ class TenantsConfig(AppConfig):
 
     def ready(self) -> None:
         from tenants import signals
-        from tenants.domain import data_rights
+        from tenants.domain import data_rights, holders
 
         signals.connect()
         data_rights.register()
+        holders.register()

@@ -316,6 +316,7 @@ class ApiKey(models.Model):
     )  # composite, by migration
     kid = models.CharField(max_length=16, unique=True)
     mac = models.BinaryField(max_length=32, unique=True)
+    mac_root = models.CharField(max_length=8, blank=True)  # under which root secret; empty: under the oldest
     last4 = models.CharField(max_length=4)
     name = models.CharField(max_length=200)
     scopes = ArrayField(models.CharField(max_length=20, choices=KeyScope))
@@ -332,6 +333,7 @@ class ApiKey(models.Model):
     rotated_at = models.DateTimeField(null=True)
     old_kid = models.CharField(max_length=16, null=True, unique=True)  # noqa: DJ001 -- many have none
     old_mac = models.BinaryField(max_length=32, null=True, unique=True)
+    old_mac_root = models.CharField(max_length=8, blank=True)
     old_last4 = models.CharField(max_length=4, blank=True)
     old_until = models.DateTimeField(null=True)
     old_last_used_at = models.DateTimeField(null=True)
@@ -349,7 +351,8 @@ class ApiKey(models.Model):
             on_tenant=clear("name", "allowed_ips", law=UNNAMED),
         )
         none = ("scopes", "brought_along", "allowed_models", "limits", "created_at", "last_used_at", "expires_at",
-                "expiry_told_at", "revoked_at", "revoked_for", "rotated_at", "old_until", "old_last_used_at")  # fmt: skip
+                "expiry_told_at", "revoked_at", "revoked_for", "rotated_at", "old_until", "old_last_used_at", "mac_root",
+                "old_mac_root")  # fmt: skip
         pseudonym = ("id", "tenant", "project", "kid", "old_kid")
         personal = ("allowed_ips",)
         secret = ("mac", "last4", "old_mac", "old_last4")

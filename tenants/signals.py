@@ -25,6 +25,10 @@ EVENTS: Final = {
 }
 
 
+# Of a person whose address changed.
+MOVED: Final = {"from": "from_email_address", "to": "to_email_address"}
+
+
 def connect() -> None:
     for event, signal in EVENTS.items():
         _record_on(signal, event)
@@ -33,8 +37,18 @@ def connect() -> None:
 def _record_on(signal: Signal, event: str) -> None:
     outcome = "denied" if event.endswith("failed") else "ok"
 
-    def receive(*, user: User, **_: Any) -> None:
+    def receive(*, user: User, **told: Any) -> None:
         with colony_tx("account of a person"):
-            record(event, actor=Actor.user(user.id), object_ref=f"user:{user.id.hex}", outcome=outcome)
+            record(
+                event,
+                actor=Actor.user(user.id),
+                object_ref=f"user:{user.id.hex}",
+                outcome=outcome,
+                private={"contact": {name: _address(told.get(sent)) for name, sent in MOVED.items()}},
+            )
 
     signal.connect(receive, weak=False, dispatch_uid=event)
+
+
+def _address(given: Any) -> str:
+    return str(getattr(given, "email", "") or "")

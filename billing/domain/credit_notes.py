@@ -86,7 +86,7 @@ def void_invoice(invoice: Invoice, *, reason: str, actor: Actor) -> Invoice:
         note = _note(account, invoice, [(text, invoice.net_minor)], invoice.tax_minor, reason, actor)
         invoice.status, invoice.paid_micros, invoice.paid_at = InvoiceStatus.VOID, 0, None
         invoice.save(update_fields=["status", "paid_micros", "paid_at"])
-        _record("invoice.voided", invoice, actor, note=note.number)
+        _record("invoice.voided", invoice, actor, why=reason, note=note.number)
         apply_funds(account, invoice.currency, actor=actor)
         return note
 
@@ -101,7 +101,7 @@ def write_off(invoice: Invoice, *, reason: str, actor: Actor) -> Invoice:
             raise InvoiceRefused(f"{invoice.number} is {invoice.status}, not open.")
         invoice.status = InvoiceStatus.UNCOLLECTIBLE
         invoice.save(update_fields=["status"])
-        _record("invoice.written_off", invoice, actor, reason=reason)
+        _record("invoice.written_off", invoice, actor, why=reason)
         return invoice
 
 
@@ -241,10 +241,11 @@ def _locked(invoice: Invoice) -> Invoice:
     return Invoice.objects.select_for_update(of=("self",)).get(id=invoice.id)
 
 
-def _record(event: str, invoice: Invoice, actor: Actor, **details: str) -> None:
+def _record(event: str, invoice: Invoice, actor: Actor, *, why: str = "", **details: str) -> None:
     record(
         event,
         actor=actor,
         object_ref=f"invoice:{invoice.id.hex}",
         details={"number": invoice.number, **details},
+        private={"reason": {"reason": why}},
     )

@@ -118,7 +118,8 @@ def give_credit(
             "credit.given",
             actor=actor,
             object_ref=f"ledger:{transaction_id.hex}",
-            details={"amount_micros": str(amount_micros), "currency": currency, "reason": reason},
+            details={"amount_micros": str(amount_micros), "currency": currency},
+            private={"reason": {"reason": reason}},
         )
         announce_after_commit("billing")
         return transaction_id

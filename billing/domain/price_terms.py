@@ -97,6 +97,7 @@ def give_discount(
             actor=actor,
             object_ref=f"tenant:{tenant.id.hex}",
             details={"discount_bp": discount_bp, "valid_from": begins.isoformat()},
+            private={"reason": {"reason": reason}},
         )
     return given
 

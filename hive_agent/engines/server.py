@@ -29,6 +29,7 @@ from hive_agent.engines.base import ABORT_PATH, PATHS, TASK_HEADER, Counter, Eng
 from hive_agent.engines.slots import Slots
 from hive_agent.event_loop import new_event_loop
 from hive_agent.lifeline import bind_to_parent, exit_at_end_of_input
+from rbee_quiet.install import be_quiet
 
 LOG_BYTES = 20 << 20
 MAX_REQUEST_BYTES = 64 << 20
@@ -237,4 +238,5 @@ def _open_log(path: str) -> logging.Logger:
 def bind_to_agent() -> None:
     """First thing in an engine process; its argument is the agent's process id."""
     os.umask(0o077)
+    be_quiet()
     bind_to_parent(int(sys.argv[1]))

@@ -1,7 +1,7 @@
 """What settlement has to know of a task, sealed by the queen, carried by the hive and returned in its receipt.
 
 The queen keeps nothing of a task that runs. Any queen of the colony can open what another one sealed: the key is derived
-from the root secret that they share.
+from a root secret that they share.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gdpr.secrets import derive
+from gdpr.secrets import derive, is_mac
 
 SECRET_LABEL = "envelope"  # noqa: S105 -- a label
 MAC_BYTES = 32
@@ -53,7 +53,7 @@ def seal(envelope: Envelope) -> bytes:
 def open_envelope(sealed: bytes) -> Envelope:
     """Raises BadEnvelope."""
     mac, payload = sealed[:MAC_BYTES], sealed[MAC_BYTES:]
-    if not hmac.compare_digest(mac, _mac(payload)):
+    if not is_mac(mac, SECRET_LABEL, payload):
         raise BadEnvelope("the envelope was not sealed by this colony")
     try:
         return _decode(payload)

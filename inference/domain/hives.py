@@ -25,6 +25,7 @@ from billing.domain.receipt_keys import keep_key
 from gdpr.domain.audit import Actor, record
 from gdpr.ids import uuid7
 from gdpr.scope import colony_tx
+from gdpr.secrets import newest_root
 from hive_agent import protocol
 from inference import rules
 from inference.domain import hive_access, notices
@@ -38,7 +39,7 @@ from inference.domain.errors import (
     checked,
 )
 from inference.domain.placements import place_models
-from inference.domain.tokens import make_token, open_password, seal_password, token_mac
+from inference.domain.tokens import make_token, open_password, seal_password, token_mac, token_macs
 from inference.domain.worker import HiveInfo
 from inference.models import Hive, JoinToken, Model
 from tenants.domain.invalidation import announce_after_commit
@@ -94,6 +95,7 @@ def join_hive(request: protocol.JoinRequest) -> protocol.JoinAnswer:
         name=name,
         public_key=request.public_key,
         credential_mac=token_mac("hive", credential),
+        credential_root=newest_root(),
         redis_username=username,
         redis_password_sealed=seal_password(password, hive_id),
         software=request.software,
@@ -175,7 +177,14 @@ def hive_named(name: str) -> Hive:
 
 
 def hive_by_credential(credential: str) -> Hive | None:
-    return Hive.objects.filter(credential_mac=token_mac("hive", credential), removed_at=None).first()
+    """One that was made under another root secret than the newest is made anew: this is the moment at which it can be."""
+    macs = token_macs("hive", credential)
+    hive = Hive.objects.filter(credential_mac__in=macs, removed_at=None).first()
+    if hive is not None and hive.credential_mac != macs[0]:
+        Hive.objects.filter(credential_mac=hive.credential_mac).update(
+            credential_mac=macs[0], credential_root=newest_root()
+        )
+    return hive
 
 
 def _check_request(request: protocol.JoinRequest) -> str:
@@ -231,11 +240,11 @@ def _redeem(token: str) -> JoinToken:
     """One conditional UPDATE, so of any number at once only one gets it."""
     if _usable_tokens(token).update(used_at=now()) != 1:
         _refuse_token()
-    return JoinToken.objects.get(mac=token_mac("join", token))
+    return JoinToken.objects.get(mac__in=token_macs("join", token))
 
 
 def _usable_tokens(token: str) -> QuerySet[JoinToken]:
-    return JoinToken.objects.filter(mac=token_mac("join", token), used_at=None, expires_at__gt=now())
+    return JoinToken.objects.filter(mac__in=token_macs("join", token), used_at=None, expires_at__gt=now())
 
 
 def _refuse_token() -> NoReturn:

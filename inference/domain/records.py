@@ -7,6 +7,7 @@ from typing import Final
 import rhai_py
 
 from gdpr.pseudonyms import pseudonym, subject_pseudonym
+from gdpr.secrets import derive
 from inference.domain.reserve import Used
 from inference.domain.task import Task
 from rbee_policy.world import NO_LIMIT
@@ -81,8 +82,9 @@ def customer_record(caller: Caller, *, tokens_used_today: int) -> rhai_py.Record
 
 
 def session_pseudonym(tenant_id: str, session: str) -> str:
-    """As of an end user: a customer may put a name there too."""
-    return pseudonym(SESSION_LABEL, tenant_id, session)
+    """As of an end user: a customer may put a name there too. Another one after the root secret was replaced: no session is
+    that long."""
+    return pseudonym(derive(SESSION_LABEL), tenant_id, session)
 
 
 def _or_none(limit: int | None) -> int:

@@ -7,8 +7,11 @@ from channels.routing import ProtocolTypeRouter
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rbee.settings")
 
 from rbee.env import exit_on_misconfiguration
+from rbee_quiet.install import be_quiet
 
 with exit_on_misconfiguration():
+    be_quiet(name_errors_only=True)
+
     from django.conf import settings
 
     settings.RBEE.require("database_url", "redis_url", "secret_key")

@@ -8,8 +8,10 @@ import os
 from functools import lru_cache
 from typing import Any
 
-from celery import Celery, Task
+from celery import Celery, Task, signals
 from celery.schedules import crontab
+
+from rbee_quiet.install import be_quiet
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "rbee.settings")
 
@@ -110,6 +112,14 @@ app.conf.update(
         "keys that expire": {"task": "tenants.tell_expiring_keys", "schedule": crontab(minute="27")},
         "the audit log's checkpoint": {"task": "tenants.tell_checkpoint", "schedule": crontab(minute="12")},
         "webhooks that are over": {"task": "tenants.sweep_webhooks", "schedule": crontab(minute="47")},
+        "vault items that are over": {"task": "gdpr.sweep_vault", "schedule": crontab(hour="3", minute="47")},
+        "keys that were rotated": {"task": "gdpr.renew_keys", "schedule": crontab(minute="22")},
     },
 )
 app.autodiscover_tasks()
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+@signals.beat_init.connect  # type: ignore[untyped-decorator]
+def _be_quiet(**_: object) -> None:
+    be_quiet(name_errors_only=True)

@@ -7,12 +7,9 @@ checker read the settings without a database. Secrets may stand in a file: `RBEE
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
 import ipaddress
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +21,8 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import platformdirs
 from django.core.exceptions import ImproperlyConfigured
+
+from gdpr.roots import parse_roots, secret_bytes
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -53,6 +52,12 @@ class Env:
     hive_redis_url: str
     celery_broker_url: str
     secret_key: bytes
+    secret_key_previous: tuple[bytes, ...]
+    secret_key_file: Path | None  # which names the ones of before too, and changes while we run: `gdpr.roots`
+    pseudonym_key: bytes
+    key_file: Path | None
+    kms_keys: tuple[str, ...]
+    kms_endpoint: str
     data_dir: Path
     host: str
     port: int
@@ -119,6 +124,12 @@ def read_env(environ: Mapping[str, str]) -> Env:
         for name, variable in VARIABLES.items()
     }
     values["audit_dir"] = values["audit_dir"] or values["data_dir"] / "audit"
+    if values["secret_key_previous"] and not values["pseudonym_key"]:
+        raise ImproperlyConfigured(
+            "RBEE_SECRET_KEY_PREVIOUS needs RBEE_PSEUDONYM_KEY, or end users get other pseudonyms;"
+            " platform/docs/compliance/vault.md says how to get it"
+        )
+    values["secret_key_file"] = _path_or_none(environ.get("RBEE_SECRET_KEY_FILE", "").strip())
     values["hive_redis_url"] = values["hive_redis_url"] or _as_hives_see(values["redis_url"])
     values["celery_broker_url"] = values["celery_broker_url"] or values["redis_url"]
     values["signup"] = values["signup"] or ("invitation" if values["mode"] == "business" else "closed")
@@ -224,22 +235,23 @@ def _database_url(text: str) -> str:
 
 
 def _secret_key(text: str) -> bytes:
-    if not text:
-        return b""
-    # What looks like hex is hex: read as base64, half of it would pass for all of it.
-    secret = bytes.fromhex(text) if re.fullmatch(r"[0-9a-fA-F]+", text) else _base64(text)
-    if len(secret) < SECRET_BYTES:
+    """The one that makes things; the file may hold those of before too."""
+    return parse_roots(text).roots[0] if text else b""
+
+
+def _previous(text: str) -> tuple[bytes, ...]:
+    return tuple(secret_bytes(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _names(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if any(not part.isascii() or not part.isprintable() or " " in part for part in found):
         raise ValueError
-    return secret
+    return found
 
 
-def _base64(text: str) -> bytes:
-    padded = text.replace("-", "+").replace("_", "/")
-    padded += "=" * (-len(padded) % 4)
-    try:
-        return base64.b64decode(padded, validate=True)
-    except binascii.Error as error:
-        raise ValueError from error
+def _one_secret(text: str) -> bytes:
+    return secret_bytes(text) if text else b""
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:
@@ -374,6 +386,23 @@ VARIABLES: dict[str, Variable] = {
         f"at least {SECRET_BYTES} random bytes in hex or base64 (openssl rand -hex 32)",
         is_secret=True,
     ),
+    # While one takes the place of another: what the other ones made is still read.
+    "RBEE_SECRET_KEY_PREVIOUS": Variable(
+        _previous, "root secrets of before, in hex or base64, with commas between them", is_secret=True
+    ),
+    # Left out: derived from the oldest root secret.
+    "RBEE_PSEUDONYM_KEY": Variable(
+        _one_secret,
+        f"{SECRET_BYTES} bytes in hex or base64, which pseudonyms of end users are made by",
+        is_secret=True,
+    ),
+    # Left out: derived from the root secret.
+    "RBEE_KEY_FILE": Variable(_path_or_none, "the file of the keys that wrap the keys of people's details"),
+    # Left out: the file, or else what is derived.
+    "RBEE_KMS_KEYS": Variable(
+        _names, "keys of AWS KMS by id, ARN or alias, the one that wraps first, with commas between them"
+    ),
+    "RBEE_KMS_ENDPOINT": Variable(_url("http", "https"), "the URL of what speaks the protocol of AWS KMS"),
     "RBEE_DATA_DIR": Variable(_path, "a folder", _default_data_dir()),
     "RBEE_HOST": Variable(_host, "an address to listen on", "127.0.0.1"),
     "RBEE_PORT": Variable(_between(1, 65535), "a port from 1 to 65535", "7833"),

@@ -24,6 +24,7 @@ from billing.domain.payments import PaymentRefused
 from billing.domain.sellers import SellerIncomplete, SellerRefused
 from billing.domain.units import PriceRefused
 from billing.stripe_types import StripeFailure, StripeNotSetUp, StripeUnavailable
+from gdpr.keys.base import KeysUnavailable
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
 from inference.rest.authentication import AddressNotAllowed
@@ -101,6 +102,15 @@ def _answer_to(error: Exception) -> Response:
         return ErrorResponse(error.status, error.type, error.code, error.message, error.param, **retry)
     if isinstance(error, StripeFailure):
         return _stripe_error(error)
+    if isinstance(error, KeysUnavailable):
+        logger.error("the keys are away: %s", error)
+        return ErrorResponse(
+            503,
+            UNAVAILABLE,
+            "keys_unavailable",
+            "The keys of personal details are away.",
+            **{"Retry-After": "5"},
+        )
     if refusal := next((each for each in REFUSALS if isinstance(error, each.error)), None):
         headers = NO_RETRY if refusal.status == 409 else {}
         return ErrorResponse(

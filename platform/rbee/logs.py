@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from types import TracebackType
+
+from rbee_quiet.install import tell_type
 
 ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -12,9 +13,4 @@ class QuietFormatter(logging.Formatter):
 
     def formatException(self, ei: ErrorInfo) -> str:  # noqa: N802 -- logging's name
         kind, error, frames = ei
-        if kind is None or error is None:
-            return ""
-        lines = [*traceback.format_tb(frames), kind.__name__]
-        while (error := error.__cause__ or error.__context__) is not None:
-            lines.append(f", from {type(error).__name__}")
-        return "".join(lines)
+        return "" if kind is None or error is None else tell_type((kind, error, frames))

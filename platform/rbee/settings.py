@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from gdpr.secrets import derive_from
+from gdpr.roots import django_keys, roots_of
 from rbee import accounts
 from rbee.databases import database_settings
 from rbee.email import email_settings
@@ -14,7 +14,7 @@ RBEE = read_env(os.environ)
 BASE_DIR = Path(__file__).resolve().parent
 
 # Without a root secret this stays empty, and Django refuses to sign anything.
-SECRET_KEY = derive_from(RBEE.secret_key, "django").hex() if RBEE.secret_key else ""
+SECRET_KEY, *SECRET_KEY_FALLBACKS = django_keys(roots_of(RBEE).roots) if RBEE.secret_key else [""]
 DEBUG = False
 # Hosts are checked where they matter: keyless calls by their own rule, everything else by key.
 ALLOWED_HOSTS = ["*"]
@@ -32,9 +32,11 @@ INSTALLED_APPS = [
     "drf_spectacular",
 ]
 MIDDLEWARE = [
+    "rbee.sources.know_roots",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "rbee.pages.content_security_policy",
+    "rbee.sources.remember_source",
     *accounts.MIDDLEWARE,
 ]
 ROOT_URLCONF = "rbee.urls"
@@ -130,6 +132,9 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": RBEE.log_level.upper()},
     # A request's path may hold what nobody should keep; servers log their own lines.
     "loggers": {
+        # Without the handlers that Django brings: one mails errors with what was sent.
+        "django": {"handlers": [], "level": "INFO"},
+        "django.server": {"handlers": [], "propagate": True},
         "django.request": {"level": "ERROR"},
         "httpx": {"level": "WARNING"},
         "stripe": {"level": "WARNING"},

@@ -44,6 +44,8 @@ from rbee_cli.commands import (
     webhook,
 )
 from rbee_cli.errors import CliError, UsageError
+from rbee_quiet.install import be_quiet
+from rbee_quiet.scrub import scrub
 
 EPILOG = """Examples:
 
@@ -105,6 +107,7 @@ def version(
 
 
 def run() -> None:
+    be_quiet()
     try:
         code = app(prog_name="rbee", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
@@ -131,10 +134,10 @@ def _tell_unforeseen(error: Exception) -> int:
         _tell(UsageError(f"{error.format_message().rstrip('.')}: `{command} --help` shows how"))
         return 2
     if os.environ.get("RBEE_LOG_LEVEL", "").lower() == "debug":
-        traceback.print_exc()
-    _tell(
-        CliError(f"this is a bug in rbee: {type(error).__name__}: {error} (RBEE_LOG_LEVEL=debug shows where)")
-    )
+        print(scrub(traceback.format_exc()), file=sys.stderr)
+    # What is pasted into a bug report holds nobody's key.
+    said = scrub(f"{type(error).__name__}: {error}")
+    _tell(CliError(f"this is a bug in rbee: {said} (RBEE_LOG_LEVEL=debug shows where)"))
     return 1
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.conf import settings
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
+from gdpr.domain.audit import Source, asked_from
 from tenants.domain.addresses import Address, Headers, client_text, network_set, parse_address
 
 
@@ -15,6 +19,21 @@ def client_of(request: HttpRequest) -> str:
 
 def address_of(request: HttpRequest) -> Address | None:
     return parse_address(client_of(request))
+
+
+def source_of(request: HttpRequest, *, is_operators: bool = False) -> Source:
+    """What the vault keeps of who asks."""
+    return Source(client_of(request), request.headers.get("User-Agent", ""), is_operators)
+
+
+@contextmanager
+def asked_by(request: HttpRequest) -> Iterator[None]:
+    """What is recorded inside was asked for by this request."""
+    token = asked_from.set(source_of(request))
+    try:
+        yield
+    finally:
+        asked_from.reset(token)
 
 
 def headers_of(request: HttpRequest) -> Headers:

@@ -6,13 +6,17 @@ from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from gdpr.domain.audit_log import Wanted, find_entries
+from gdpr.domain.audit import record
+from gdpr.domain.audit_details import details_of
+from gdpr.domain.audit_log import Wanted, find_entries, find_entry
 from gdpr.models import AuditEntry
 from tenants.api.base import ManagementView, list_response, page_of
 from tenants.api.tenancy import TenantQuery, find_tenant, scope_of
+from tenants.domain.rights import may_see_details
 from tenants.models import Tenant
 from tenants.rules import Capability
 
@@ -74,6 +78,53 @@ class AuditLog(ManagementView):
                 Tenant.objects.filter(id__in={row.tenant_id for row in found}).values_list("id", "slug")
             )
         return list_response([_row(row, slugs) for row in found], cursor)
+
+
+class DetailsQuery(serializers.Serializer[Any]):
+    details = serializers.BooleanField(
+        default=False, help_text="What is kept apart of it; that you look is recorded"
+    )
+
+
+class DetailOut(serializers.Serializer[Any]):
+    kind = serializers.CharField(help_text="source, contact or reason")
+    state = serializers.CharField(
+        help_text="kept; gone: erased, over, or about the operator's people; altered: not what the entry was signed with;"
+        " lost: it could not be kept"
+    )
+    fields = serializers.DictField()  # type: ignore[assignment]
+
+
+class OneAuditEntryOut(AuditEntryOut):
+    private = DetailOut(many=True, required=False, help_text="With ?details=true")
+
+
+class OneAuditEntry(ManagementView):
+    capabilities = {"GET": Capability.AUDIT_READ}
+
+    @extend_schema(operation_id="get_audit_entry", parameters=[DetailsQuery], responses=OneAuditEntryOut)
+    def get(self, request: Request, entry: UUID) -> Response:
+        """One entry. Its personal details are shown to owners, data-protection officers and the operator, when asked for."""
+        with_details = self.read_query(DetailsQuery)["details"]
+        if with_details and not may_see_details(self.caller):
+            raise PermissionDenied(
+                "Only the owner, a data-protection officer or the operator sees who was where."
+            )
+        with scope_of(self.caller, "an audit entry"):
+            found = find_entry(entry)
+            if found is None:
+                raise NotFound("There is no such entry.")
+            slugs = dict(Tenant.objects.filter(id__in=[found.tenant_id]).values_list("id", "slug"))
+            row = _row(found, slugs)
+            if with_details:
+                record(
+                    "audit.details_read",
+                    actor=self.actor,
+                    tenant_id=found.tenant_id,
+                    object_ref=f"audit_entry:{found.id.hex}",
+                )
+                row["private"] = [one._asdict() for one in details_of(found)]
+        return Response(row)
 
 
 def _row(entry: AuditEntry, slugs: Mapping[UUID, str]) -> dict[str, Any]:

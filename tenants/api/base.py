@@ -22,13 +22,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from gdpr.domain.audit import Actor, answered_request
+from gdpr.domain.audit import Actor, answered_request, asked_from
 from gdpr.ids import uuid7
+from tenants.api.addresses import source_of
 from tenants.api.permissions import CanManage, caller_of, user_of
 from tenants.domain.authentication import Caller, Person
 from tenants.domain.impersonation import actor_of
 from tenants.domain.repeats import AnotherBody, Made, answer_once
-from tenants.domain.rights import may
+from tenants.domain.rights import is_operators, may
 from tenants.models import User
 from tenants.rules import Capability
 
@@ -84,6 +85,8 @@ class ManagementView(APIView):
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         answered_request.set(f"req_{uuid7().hex}")
+        # Until it is known who asks: what an operator does in a tenant's place is noted before that.
+        asked_from.set(source_of(request, is_operators=True))
         return super().initialize_request(request, *args, **kwargs)
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
@@ -93,6 +96,9 @@ class ManagementView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        caller = caller_of(request)
+        theirs = caller is not None and is_operators(caller)
+        asked_from.set(source_of(request._request, is_operators=theirs))
         key = request.headers.get(IDEMPOTENCY_KEY)
         is_post = request.method == "POST" and hasattr(self, "post")
         if is_post and key is not None and caller_of(request) is not None:

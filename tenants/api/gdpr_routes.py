@@ -7,6 +7,7 @@ from tenants.api.consents import Consents, ConsentTexts, OneConsent
 from tenants.api.data_map import ErasurePlan, ExportSchema, ProcessingRecord, Retention
 from tenants.api.data_requests import Requests, RetryRequest
 from tenants.api.documents import Documents
+from tenants.api.encryption_keys import EncryptionKeys, RetireEncryptionKey, RotateEncryptionKey
 from tenants.api.erasures import CancelErasure, Certificate, Erasures, OneErasure, Replay, SigningKey
 from tenants.api.exports import ExportContent, Exports, Imports, OneExport, OneImport
 from tenants.api.sub_processors import Objection, OneSubProcessor, SubProcessors
@@ -39,4 +40,7 @@ urlpatterns = [
     path("audit/checkpoint", Checkpoint.as_view()),
     path("audit/key", Key.as_view()),
     path("audit/proof", Proof.as_view()),
+    path("keys", EncryptionKeys.as_view()),
+    path("keys/retire", RetireEncryptionKey.as_view()),
+    path("keys/rotate", RotateEncryptionKey.as_view()),
 ]

@@ -2,7 +2,7 @@ from django.urls import path
 
 from tenants.api.account import Account, Operators, OwnMembership, OwnTenants
 from tenants.api.alerts import Alerts, CloseAlert
-from tenants.api.audit import AuditLog
+from tenants.api.audit import AuditLog, OneAuditEntry
 from tenants.api.impersonations import BeginImpersonation, Impersonations, OneImpersonation
 from tenants.api.invitations import AcceptInvitation, Invitations, OneInvitation
 from tenants.api.key_leaks import ReportLeak
@@ -37,6 +37,7 @@ urlpatterns = [
     path("alerts", Alerts.as_view()),
     path("alerts/<uuid:alert>/close", CloseAlert.as_view()),
     path("audit", AuditLog.as_view()),
+    path("audit/<uuid:entry>", OneAuditEntry.as_view()),
     path("keys", Keys.as_view()),
     path("keys/report-leak", ReportLeak.as_view()),
     path("keys/<slug:key>", OneKey.as_view()),

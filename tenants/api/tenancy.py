@@ -173,13 +173,21 @@ class OneTenant(TenantView):
         )
 
 
+class Suspension(serializers.Serializer[Any]):
+    reason = serializers.CharField(
+        max_length=500, default="", allow_blank=True, help_text="The tenant reads it beside the audit entry"
+    )
+
+
 class SuspendTenant(TenantView):
     capabilities = {"POST": Capability.COLONY_WRITE}
 
-    @extend_schema(operation_id="suspend_tenant", request=None, responses=TenantOut)
+    @extend_schema(operation_id="suspend_tenant", request=Suspension, responses=TenantOut)
     def post(self, request: Request, slug: str) -> Response:
         """Refuses its keys within a second; its members log in and read."""
-        return Response(TenantOut(tenant_life.suspend_tenant(self.tenant(slug).id, actor=self.actor)).data)
+        reason = self.read_body(Suspension)["reason"]
+        suspended = tenant_life.suspend_tenant(self.tenant(slug).id, reason=reason, actor=self.actor)
+        return Response(TenantOut(suspended).data)
 
 
 class ResumeTenant(TenantView):

@@ -24,7 +24,8 @@ from psycopg_pool import PoolTimeout
 from gdpr.pool import Pool, colony_connection
 from gdpr.scope import colony_tx
 from tenants.domain.addresses import NOWHERE, NetworkSet, network_set
-from tenants.domain.key_format import can_be_a_key, key_mac
+from tenants.domain.key_format import can_be_a_key, key_macs
+from tenants.domain.key_use import KEY_USE
 from tenants.domain.limit_shape import NO_LEVELS, NO_LIMITS, LevelLimits, Levels, joined, read_limits
 from tenants.enums import KeyScope, TenantStatus
 
@@ -116,7 +117,7 @@ KEY_QUERY = f"""
           AND (v.expires_at IS NULL OR v.expires_at > statement_timestamp())
 """  # noqa: S608 -- constants
 # By the HMAC of the whole value: whether its kid is somebody's makes no difference to anything that could be timed.
-BY_MAC = f"{KEY_QUERY} AND (k.mac = %(it)s OR k.old_mac = %(it)s) AND v.mac = %(it)s"
+BY_MAC = f"{KEY_QUERY} AND (k.mac = ANY(%(it)s) OR k.old_mac = ANY(%(it)s)) AND v.mac = ANY(%(it)s)"
 GOOD = """
     SELECT k.kid, k.old_kid FROM tenants_apikey k JOIN tenants_tenant t ON t.id = k.tenant_id
     WHERE k.id = ANY(%(ids)s) AND k.revoked_at IS NULL AND t.status = 'active'
@@ -217,7 +218,8 @@ class CallerCache:
             generation = self._generation
             # Of what is read nothing is older than this, so nothing is remembered for longer than it should be.
             began = time.monotonic()
-            found = _found(await self._fetch(BY_MAC, key_mac(secret)))
+            macs = key_macs(secret)
+            found = _by_mac(await self._fetch(BY_MAC, macs), macs)
             # What was read may be from before a revocation that was announced meanwhile.
             if generation == self._generation:
                 break
@@ -232,7 +234,7 @@ class CallerCache:
         self._known[digest] = (found.caller, min(began + REMEMBERED_S, time.monotonic() + left_s))
         return found.caller
 
-    async def _fetch(self, query: str, parameter: str | bytes) -> dict[str, Any] | None:
+    async def _fetch(self, query: str, parameter: str | list[bytes]) -> dict[str, Any] | None:
         try:
             async with colony_connection(self._pool) as connection:
                 cursor = connection.cursor(row_factory=dict_row)
@@ -260,7 +262,8 @@ def find_caller(secret: str) -> Caller | None:
     """For Django's own views: the same answer, from the database each time."""
     if not can_be_a_key(secret):
         return None
-    found = _found(_row("find a caller by key", BY_MAC, key_mac(secret)))
+    macs = key_macs(secret)
+    found = _by_mac(_row("find a caller by key", BY_MAC, macs), macs)
     return found.caller if found else None
 
 
@@ -278,10 +281,11 @@ def find_memberships(user_id: UUID) -> list[Person]:
     ]
 
 
-def find_visitor(impersonation_id: UUID, mac: bytes) -> Person | None:
+def find_visitor(impersonation_id: UUID, macs: list[bytes]) -> Person | None:
     """The operator in a tenant's place, by the token of `tenants.domain.impersonation`."""
     rows = _rows("find an impersonation", VISITED, impersonation_id)
-    if not hmac.compare_digest(bytes(rows[0]["mac"]) if rows else _NOBODY_MAC, mac) or not rows:
+    stored = bytes(rows[0]["mac"]) if rows else _NOBODY_MAC
+    if not any(hmac.compare_digest(stored, mac) for mac in macs) or not rows:
         return None
     row = rows[0]
     return _person(
@@ -295,16 +299,23 @@ def _person(row: Mapping[str, Any], **own: Any) -> Person:
     return Person(**fields | {"is_keyless": False, "scopes": frozenset[str](), "status": row["status"]} | own)
 
 
-def _row(reason: str, query: str, parameter: str | bytes) -> dict[str, Any] | None:
+def _row(reason: str, query: str, parameter: str | list[bytes]) -> dict[str, Any] | None:
     rows = _rows(reason, query, parameter)
     return rows[0] if rows else None
 
 
-def _rows(reason: str, query: str, parameter: str | bytes | UUID) -> list[dict[str, Any]]:
+def _rows(reason: str, query: str, parameter: str | list[bytes] | UUID) -> list[dict[str, Any]]:
     with colony_tx(reason), connection.cursor() as cursor:
         cursor.execute(query, {"it": parameter})
         names = [column.name for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _by_mac(row: Mapping[str, Any] | None, macs: list[bytes]) -> Found | None:
+    """`macs`: by one of which it was found. One that is not the first is made anew, as only its value can do."""
+    if row is not None and bytes(row["mac"]) != macs[0]:
+        KEY_USE.remade[bytes(row["mac"])] = macs[0]
+    return _found(row)
 
 
 def _found(row: Mapping[str, Any] | None) -> Found | None:

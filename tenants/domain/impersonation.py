@@ -3,7 +3,6 @@ in the tenant's audit log under both identities, and the tenant sees and ends wh
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from datetime import timedelta
 from typing import Final
@@ -14,7 +13,7 @@ from django.utils import timezone
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
-from gdpr.secrets import derive
+from gdpr.secrets import macs
 from tenants.domain.authentication import Person, find_visitor
 from tenants.domain.outbox import moment_text, publish
 from tenants.domain.tenancy import OPERATOR_TENANTS, StateRefused
@@ -41,13 +40,14 @@ def begin_impersonation(
             writes=writes,
             expires_at=timezone.now() + timedelta(minutes=minutes),
         )
-        visit.mac = _mac(visit.id, secret)
+        visit.mac = _macs(visit.id, secret)[0]
         visit.save(force_insert=True)
         record(
             "impersonation.began",
             actor=actor,
             object_ref=_ref(visit.id),
             details={"minutes": minutes, "writes": writes},
+            private={"reason": {"reason": reason}},
         )
         publish(
             "impersonation.began",
@@ -84,7 +84,7 @@ def find_impersonator(token: str) -> Person | None:
         visit_id = UUID(hex=id_hex)
     except ValueError:
         return None
-    return find_visitor(visit_id, _mac(visit_id, secret))
+    return find_visitor(visit_id, _macs(visit_id, secret))
 
 
 def record_visit(visitor: Person, *, method: str, route: str) -> None:
@@ -104,8 +104,8 @@ def actor_of(visitor: Person) -> Actor:
     return Actor("impersonation", f"{visitor.impersonation_id}/{visitor.operator}")
 
 
-def _mac(visit_id: UUID, secret: str) -> bytes:
-    return hmac.digest(derive("impersonation"), visit_id.bytes + secret.encode(), "sha256")
+def _macs(visit_id: UUID, secret: str) -> list[bytes]:
+    return macs("impersonation", visit_id.bytes + secret.encode())
 
 
 def _ref(visit_id: UUID) -> str:

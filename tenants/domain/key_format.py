@@ -2,29 +2,29 @@
 
 `env` is live or home, `kid` names the key and may be shown, `secret` has 190 bits, `check` is a CRC-32 of all before it:
 a mistyped key is refused without a look into the database. What is stored is HMAC-SHA256 of the whole value under a
-pepper that is in no database. A value brought along from another gateway has no shape; it is found by its HMAC.
+pepper that is in no database, derived from a root secret; one that was made under another root secret than the newest
+is made anew when its value is used (`tenants.domain.key_use`). A value brought along from another gateway has no shape; it is found by its HMAC.
 """
 
 from __future__ import annotations
 
-import hmac
 import math
 import secrets
 import string
 import zlib
 from collections import Counter
-from functools import lru_cache
 
 import msgspec
 from django.conf import settings
 
-from gdpr.secrets import derive
+from gdpr.secrets import macs
 
 PREFIX = "rbee_"
 ENVIRONMENTS = ("live", "home")
 KID_LENGTH = 12
 SECRET_LENGTH = 32
 CHECK_LENGTH = 6
+PEPPER = "api-key-pepper"
 BROUGHT_ALONG_MAX = 512
 STRENGTH_MIN_BITS = 56  # of a value brought along
 SHOWN_FROM_BITS = 96  # its last four characters are, when what is left cannot be guessed either
@@ -69,7 +69,12 @@ def make_value(kid: str) -> str:
 
 
 def key_mac(value: str) -> bytes:
-    return hmac.digest(_pepper(settings.RBEE.secret_key), value.encode(), "sha256")
+    return key_macs(value)[0]
+
+
+def key_macs(value: str) -> list[bytes]:
+    """By one of these a key is found, by the pepper of each root secret; the first is what is stored from now on."""
+    return macs(PEPPER, value.encode())
 
 
 def key_check(body: str) -> str:
@@ -91,8 +96,3 @@ def strength_bits(value: str) -> float:
 
 def _random(length: int) -> str:
     return "".join(secrets.choice(BASE62) for _ in range(length))
-
-
-@lru_cache(maxsize=2)
-def _pepper(root: bytes) -> bytes:
-    return derive("api-key-pepper")

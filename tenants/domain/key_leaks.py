@@ -12,7 +12,7 @@ from gdpr.domain import audit
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx, tenant_tx
 from tenants.domain.alerts import raise_alert
-from tenants.domain.key_format import can_be_a_key, key_mac, parse_api_key
+from tenants.domain.key_format import can_be_a_key, key_macs, parse_api_key
 from tenants.domain.keys import end_old_value, ref_of, revoke_api_key, told
 from tenants.domain.outbox import publish
 from tenants.enums import RevokedFor
@@ -23,20 +23,20 @@ _NOBODY_MAC: Final = os.urandom(32)
 
 def report_leak(value: str) -> None:
     """Ends the key that has this value; of a key that was rotated only the value that leaked. Idempotent."""
-    mac = key_mac(value)
+    macs = key_macs(value)
     parsed = parse_api_key(value)
     if not can_be_a_key(value):
         return
-    wanted = Q(kid=parsed.kid) | Q(old_kid=parsed.kid) if parsed else Q(mac=mac) | Q(old_mac=mac)
+    wanted = Q(kid=parsed.kid) | Q(old_kid=parsed.kid) if parsed else Q(mac__in=macs) | Q(old_mac__in=macs)
     with colony_tx("find a key that leaked"):
         key = ApiKey.objects.filter(wanted).first()
     if key is None:
-        hmac.compare_digest(_NOBODY_MAC, mac)
+        _is_one_of(_NOBODY_MAC, macs)
         return
     holder = Actor.key(parsed.kid if parsed else key.kid)
-    if hmac.compare_digest(bytes(key.mac), mac):
+    if _is_one_of(bytes(key.mac), macs):
         end_leaked_key(key, actor=holder, is_old=False, by="Somebody who has the key")
-    elif key.old_mac is not None and hmac.compare_digest(bytes(key.old_mac), mac):
+    elif key.old_mac is not None and _is_one_of(bytes(key.old_mac), macs):
         end_leaked_key(key, actor=holder, is_old=True, by="Somebody who has the key")
 
 
@@ -63,3 +63,7 @@ def end_leaked_key(key: ApiKey, *, actor: Actor, is_old: bool, by: str = "A memb
             end_old_value(key, actor=actor, reason=RevokedFor.LEAKED)
         else:
             revoke_api_key(key, actor=actor, reason=RevokedFor.LEAKED)
+
+
+def _is_one_of(stored: bytes, macs: list[bytes]) -> bool:
+    return any(hmac.compare_digest(stored, mac) for mac in macs)

@@ -1,5 +1,8 @@
 """When each key was last used, to the minute. A request only notes the key's name in memory; what was noted is written
-every few seconds, for all keys in one statement, and for none more often than once a minute."""
+every few seconds, for all keys in one statement, and for none more often than once a minute.
+
+A use is also the one moment at which a MAC can be made under another root secret: what is noted of that is written with
+it."""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from gdpr.pool import Pool, colony_connection
+from gdpr.secrets import newest_root
 
 WRITE_INTERVAL_S: Final = 5.0
 WRITTEN_AT_ONCE: Final = 5000
@@ -30,6 +34,18 @@ WRITE: Final = f"""
     FROM due WHERE k.id = due.id
 """  # noqa: S608 -- constants
 
+# By the old MAC, so that nothing is written over a value that was rotated meanwhile. Both values of a key may be among
+# them, and a row that is joined twice would be updated once.
+REMAKE: Final = """
+    WITH made AS (SELECT * FROM unnest(%(before)s::bytea[], %(after)s::bytea[]) AS pairs (before, after))
+    UPDATE tenants_apikey k
+    SET mac = coalesce((SELECT after FROM made WHERE before = k.mac), k.mac),
+        mac_root = CASE WHEN k.mac = ANY(%(before)s) THEN %(root)s ELSE k.mac_root END,
+        old_mac = coalesce((SELECT after FROM made WHERE before = k.old_mac), k.old_mac),
+        old_mac_root = CASE WHEN k.old_mac = ANY(%(before)s) THEN %(root)s ELSE k.old_mac_root END
+    WHERE k.mac = ANY(%(before)s) OR k.old_mac = ANY(%(before)s)
+"""
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +54,7 @@ class KeyUse:
 
     def __init__(self) -> None:
         self.seen: set[str] = set()  # kids
+        self.remade: dict[bytes, bytes] = {}  # MACs under another root secret, and under the newest
 
     async def watch(self, pool: Pool) -> None:
         """Runs for ever."""
@@ -50,7 +67,12 @@ class KeyUse:
         seen, self.seen = self.seen, set()
         seen.discard("")
         kids = list(seen)
+        remade, self.remade = self.remade, {}
         try:
+            if remade:
+                made = {"before": list(remade), "after": list(remade.values()), "root": newest_root()}
+                async with colony_connection(pool) as connection:
+                    await connection.execute(REMAKE, made)
             for at in range(0, len(kids), WRITTEN_AT_ONCE):
                 async with colony_connection(pool) as connection:
                     await connection.execute(WRITE, {"kids": kids[at : at + WRITTEN_AT_ONCE]})

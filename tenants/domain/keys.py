@@ -18,6 +18,7 @@ from django.utils import timezone
 from gdpr.domain import audit
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx, tenant_tx
+from gdpr.secrets import newest_root
 from tenants.domain.invalidation import announce_after_commit
 from tenants.domain.key_format import (
     BROUGHT_ALONG_MAX,
@@ -26,6 +27,7 @@ from tenants.domain.key_format import (
     STRENGTH_MIN_BITS,
     can_be_a_key,
     key_mac,
+    key_macs,
     make_kid,
     make_value,
     strength_bits,
@@ -87,11 +89,12 @@ def issue_api_key(
             project=project,
             kid=kid,
             mac=key_mac(shown),
+            mac_root=newest_root(),
             last4=_last4(shown),
             brought_along=value is not None,
             **fields,
         )
-        if value is not None and _is_taken(key_mac(value)):
+        if value is not None and _is_taken(key_macs(value)):
             raise _taken()
         try:
             key.save(force_insert=True)
@@ -153,6 +156,7 @@ def rotate_api_key(key: ApiKey, *, actor: Actor, overlap: timedelta = OVERLAP_DE
         key = _locked(key)
         replaced = (key.kid, *([key.old_kid] if key.old_kid else []))
         key.old_kid, key.old_mac, key.old_last4 = key.kid, key.mac, key.last4
+        key.old_mac_root, key.mac_root = key.mac_root, newest_root()
         key.old_until, key.old_last_used_at = now + overlap, key.last_used_at
         key.kid = make_kid()
         value = make_value(key.kid)
@@ -313,10 +317,10 @@ def _check_brought_along(value: str, *, may_be_weak: bool) -> None:
         )
 
 
-def _is_taken(mac: bytes) -> bool:
+def _is_taken(macs: list[bytes]) -> bool:
     """Also by another tenant's key, which this tenant cannot see; the answer tells only who knows the value."""
     with colony_tx("find a key by its value"):
-        return ApiKey.objects.filter(Q(mac=mac) | Q(old_mac=mac)).exists()
+        return ApiKey.objects.filter(Q(mac__in=macs) | Q(old_mac__in=macs)).exists()
 
 
 def _taken() -> KeyRefused:

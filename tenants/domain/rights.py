@@ -30,6 +30,25 @@ def capabilities_of(caller: Caller) -> Capabilities:
     return granted if caller.tenant_slug in OPERATOR_TENANTS else granted - COLONY
 
 
+def is_operators(caller: Caller) -> bool:
+    """Who asks is one of the operator's own, also while they are in a tenant's place."""
+    if isinstance(caller, Person) and caller.impersonation_id:
+        return True
+    return caller.tenant_slug in OPERATOR_TENANTS
+
+
+def may_see_details(caller: Caller) -> bool:
+    """Personal details of audit entries: a person who answers for the tenant's data, or the operator. No key of a tenant,
+    and no operator in a tenant's place."""
+    if caller.tenant_slug in OPERATOR_TENANTS:
+        return may(caller, Capability.AUDIT_READ)
+    return (
+        isinstance(caller, Person)
+        and caller.role in {Role.OWNER, Role.DPO}
+        and may(caller, Capability.AUDIT_READ)
+    )
+
+
 def may(caller: Caller, *wanted: Capability) -> bool:
     """One of `wanted` is enough."""
     return not capabilities_of(caller).isdisjoint(wanted)

@@ -59,14 +59,16 @@ def update_tenant(tenant_id: UUID, changes: Mapping[str, Any], *, actor: Actor) 
     return tenant
 
 
-def suspend_tenant(tenant_id: UUID, *, actor: Actor) -> Tenant:
-    """Its keys are refused within a second; its members log in and read. Suspended is suspended. Raises StateRefused."""
+def suspend_tenant(tenant_id: UUID, *, actor: Actor, reason: str = "") -> Tenant:
+    """Its keys are refused within a second; its members log in and read. Suspended is suspended. `reason`: for the tenant to
+    read. Raises StateRefused."""
     return _move(
         tenant_id,
         {TenantStatus.ACTIVE},
         TenantStatus.SUSPENDED,
         event="tenant.suspended",
         actor=actor,
+        reason=reason,
         suspended_at=timezone.now(),
     )
 
@@ -150,6 +152,7 @@ def _move(
     event: str,
     actor: Actor,
     details: Mapping[str, Any] | None = None,
+    reason: str = "",
     **fields: Any,
 ) -> Tenant:
     with tenant_tx(tenant_id):
@@ -163,7 +166,13 @@ def _move(
         for name, value in {**fields, "status": after}.items():
             setattr(tenant, name, value)
         tenant.save(update_fields=[*fields, "status"])
-        record(event, actor=actor, object_ref=_ref(tenant), details=details)
+        record(
+            event,
+            actor=actor,
+            object_ref=_ref(tenant),
+            details=details,
+            private={"reason": {"reason": reason}},
+        )
         _publish(event, tenant)
         announce_after_commit(KEYS_CHANGED)
     return tenant

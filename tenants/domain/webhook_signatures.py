@@ -15,11 +15,12 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gdpr.secrets import derive
+from gdpr.secrets import derive, derive_each
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
 _NONCE_BYTES = 12
+_SECRETS = "tenants.webhook-secret"
 
 
 def make_secret() -> bytes:
@@ -32,17 +33,18 @@ def shown(secret: bytes) -> str:
 
 def seal(secret: bytes, endpoint_id: UUID) -> bytes:
     nonce = os.urandom(_NONCE_BYTES)
-    return nonce + _cipher().encrypt(nonce, secret, endpoint_id.bytes)
+    return nonce + AESGCM(derive(_SECRETS)).encrypt(nonce, secret, endpoint_id.bytes)
 
 
 def unseal(sealed: bytes, endpoint_id: UUID) -> bytes:
-    """Raises ValueError when it was sealed under another root secret or for another endpoint."""
-    try:
-        return _cipher().decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], endpoint_id.bytes)
-    except InvalidTag:
-        raise ValueError(
-            f"the secret of webhook endpoint {endpoint_id} was sealed with another RBEE_SECRET_KEY"
-        ) from None
+    """Raises ValueError when it was sealed under none of the root secrets or for another endpoint."""
+    return _opened(sealed, endpoint_id)[0]
+
+
+def resealed(sealed: bytes, endpoint_id: UUID) -> bytes | None:
+    """Under the newest root secret; None when it is. Raises ValueError as `unseal` does."""
+    secret, is_newest = _opened(sealed, endpoint_id)
+    return None if is_newest else seal(secret, endpoint_id)
 
 
 def headers_of(message_id: str, at_s: int, body: bytes, secrets: Sequence[bytes]) -> dict[str, str]:
@@ -56,5 +58,11 @@ def headers_of(message_id: str, at_s: int, body: bytes, secrets: Sequence[bytes]
     }
 
 
-def _cipher() -> AESGCM:
-    return AESGCM(derive("tenants.webhook-secret"))
+def _opened(sealed: bytes, endpoint_id: UUID) -> tuple[bytes, bool]:
+    for place, key in enumerate(derive_each(_SECRETS)):
+        try:
+            secret = AESGCM(key).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], endpoint_id.bytes)
+        except InvalidTag:
+            continue
+        return secret, place == 0
+    raise ValueError(f"the secret of webhook endpoint {endpoint_id} was sealed with another RBEE_SECRET_KEY")

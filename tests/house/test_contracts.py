@@ -14,6 +14,7 @@ PACKAGES = [
     "platform/rbee_cli",
     "platform/rbee_mini",
     "platform/rbee_policy",
+    "platform/rbee_quiet",
     "tenants",
     "billing",
     "gdpr",
@@ -27,6 +28,10 @@ PLANTED = {
     "Hives and the command line know neither Django nor an app": ("hive_agent/planted.py", "import django\n"),
     "The language of policies knows nobody who uses it": (
         "platform/rbee_policy/planted.py",
+        "import django\n",
+    ),
+    "What keeps processes quiet knows nobody who uses it": (
+        "platform/rbee_quiet/planted.py",
         "import django\n",
     ),
     "Apps know of a hive only its protocol": ("inference/planted.py", "import hive_agent.agent\n"),

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError, ProgrammingError
 
+from gdpr.domain.keyring import make_first_keys
+from gdpr.keys.base import KeysUnavailable
 from inference.domain import bootstrap
 from inference.domain.errors import ColonyError
 from inference.domain.hives import restore_hive_acls
@@ -37,6 +39,8 @@ class Command(BaseCommand):
             answer = self._prepare(local_hive=options["local_hive"], operator_key=options["operator_key"])
         except ColonyError as error:
             raise CommandError(error.message) from error
+        except KeysUnavailable as error:
+            raise CommandError(str(error)) from error
         except (OperationalError, InterfaceError) as error:
             raise CommandError(f"the database does not answer: {error}") from error
         except ProgrammingError as error:
@@ -46,6 +50,7 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(answer))
 
     def _prepare(self, *, local_hive: bool, operator_key: bool) -> dict[str, str]:
+        make_first_keys()
         project = bootstrap.prepare_colony()
         answer = {"tenant": project.tenant.slug, "project": project.slug}
         if local_hive:

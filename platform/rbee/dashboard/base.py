@@ -16,15 +16,16 @@ from django.urls import reverse
 from django.views import View
 from rest_framework.exceptions import APIException, PermissionDenied
 
-from gdpr.domain.audit import answered_request
+from gdpr.domain.audit import answered_request, asked_from
 from gdpr.ids import uuid7
 from inference.rest.refusals import REFUSED, hand_over_of
 from rbee.dashboard.arrival import Arrival, find_arrival
 from rbee.pages import problem
+from tenants.api.addresses import source_of
 from tenants.api.permissions import wanted_by, why_not
 from tenants.domain.authentication import Caller, Person
 from tenants.domain.repeats import AnotherBody, Made, answer_once
-from tenants.domain.rights import capabilities_of, may
+from tenants.domain.rights import capabilities_of, is_operators, may
 from tenants.enums import TenantStatus
 from tenants.rules import Capability
 
@@ -50,6 +51,7 @@ class Page(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         answered_request.set(f"req_{uuid7().hex}")
+        asked_from.set(source_of(request, is_operators=True))  # as a visit is, which is noted on its arrival
         try:
             response = self._answer(request, *args, **kwargs)
         except (APIException, Http404) as error:
@@ -97,6 +99,7 @@ class Page(View):
                     raise PermissionDenied(NO_TENANT)
                 if capabilities_of(caller).isdisjoint(wanted):
                     raise PermissionDenied(why_not(caller, wanted))
+            asked_from.set(source_of(request, is_operators=caller is not None and is_operators(caller)))
         return super().dispatch(request, *args, **kwargs)
 
     def _refusal(self, error: APIException | Http404) -> HttpResponse:

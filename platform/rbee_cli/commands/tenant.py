@@ -114,9 +114,10 @@ def update(
     Output(as_json=as_json).result(changed, f"{tenant} has changed: {names(body)}")
 
 
-@app.command(epilog="Example:  rbee tenant suspend acme --yes")
+@app.command(epilog="Example:  rbee tenant suspend acme --reason 'the invoice of May is open' --yes")
 def suspend(
     tenant: Slug,
+    reason: Annotated[str, typer.Option(help="Why; the customer reads it.")] = "",
     yes: Yes = False,
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
@@ -124,7 +125,7 @@ def suspend(
 ) -> None:
     """Refuse a customer's keys within a second. Its people can still look; nothing is deleted."""
     confirm(f"Suspend {tenant}? All of its keys are refused at once.", yes=yes, as_json=as_json)
-    _act(tenant, "suspend", f"{tenant} is suspended", as_json, queen_url, api_key)
+    _act(tenant, "suspend", f"{tenant} is suspended", as_json, queen_url, api_key, reason=reason)
 
 
 @app.command(epilog="Example:  rbee tenant resume acme")
@@ -294,11 +295,17 @@ def visits(
 
 
 def _act(
-    tenant: str, action: str, said: str, as_json: bool, queen_url: str | None, api_key: str | None
+    tenant: str,
+    action: str,
+    said: str,
+    as_json: bool,
+    queen_url: str | None,
+    api_key: str | None,
+    **body: str,
 ) -> None:
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        answer = queen.post(f"/api/v1/tenants/{tenant}/{action}", {})
+        answer = queen.post(f"/api/v1/tenants/{tenant}/{action}", body)
     Output(as_json=as_json).result(answer, said)

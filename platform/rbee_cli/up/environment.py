@@ -48,7 +48,7 @@ def setting(name: str) -> str:
 
 
 def queen_environment(
-    options: UpOptions, *, database_url: str, redis_url: str, secret_key_file: Path
+    options: UpOptions, *, database_url: str, redis_url: str, secret_key_file: Path, key_file: Path
 ) -> dict[str, str]:
     ours = {
         "RBEE_MODE": options.mode,
@@ -62,11 +62,13 @@ def queen_environment(
     }
     if not setting("RBEE_SECRET_KEY"):
         ours["RBEE_SECRET_KEY_FILE"] = str(secret_key_file)
+    if not os.environ.get("RBEE_KEY_FILE"):
+        ours["RBEE_KEY_FILE"] = str(key_file)
     if not options.is_loopback and not options.is_wildcard and not options.business:
         # A call from this machine to the address that it listens on comes from that address.
         ours["RBEE_LAN_RANGES"] = _joined(os.environ.get("RBEE_LAN_RANGES", ""), options.host)
         ours["RBEE_LOCAL_HOSTS"] = _joined(os.environ.get("RBEE_LOCAL_HOSTS", ""), options.host)
-    return base_environment() | _theirs(ours) | ours
+    return base_environment() | _of_kms() | _theirs(ours) | ours
 
 
 def sequencer_environment(
@@ -89,6 +91,13 @@ def hive_environment(trust: Path | None = None) -> dict[str, str]:
     """`trust` is a file of the authorities by which the hive checks the queen's certificate."""
     environment = base_environment() | {name: os.environ[name] for name in OF_ENGINES if name in os.environ}
     return environment | ({"SSL_CERT_FILE": str(trust)} if trust else {})
+
+
+def _of_kms() -> dict[str, str]:
+    """By what a KMS knows us, where one is named: for the queen's processes, never for a hive's."""
+    if not os.environ.get("RBEE_KMS_KEYS"):
+        return {}
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 
 def _theirs(ours: dict[str, str]) -> dict[str, str]:

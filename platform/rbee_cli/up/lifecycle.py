@@ -31,6 +31,7 @@ QUEEN_PATIENCE_S = 60
 WORKER_PATIENCE_S = 120
 TEND_EVERY_S = 0.1
 ROOT_SECRET = "root"  # noqa: S105 -- the name of its file
+KEYS = "keys"  # the file of those that wrap the keys of people's details; made by `bootstrap`
 
 
 def run_up(options: UpOptions, screen: Screen) -> None:
@@ -268,6 +269,7 @@ class Colony:
             database_url=self.database_url,
             redis_url=self.redis_url,
             secret_key_file=self.folders.secrets / ROOT_SECRET,
+            key_file=self.folders.secrets / KEYS,
         )
 
     def _stop(self, interrupts: Interrupts) -> None:

@@ -40,6 +40,8 @@ SETTINGS: dict[str, str] = {
     "log_line_prefix": "%m [%p] %u ",
     "log_parameter_max_length": "0",  # what customers send stays out of logs
     "log_parameter_max_length_on_error": "0",
+    "log_min_error_statement": "panic",  # a statement that fails holds them too
+    "log_error_verbosity": "terse",  # and so does the detail of a row that is there already
 }
 SETTINGS_18: dict[str, str] = {"io_method": "sync"}  # three processes fewer; the data fits the page cache
 

@@ -77,7 +77,7 @@ def _manage(
     """What the command printed. What it prints may hold a key, so that only its complaints reach the log."""
     log = folders.log("manage")
     done = subprocess.run(
-        [sys.executable, "-m", "django", *arguments],
+        [sys.executable, "-m", "rbee", *arguments],
         env=dict(environment),
         cwd=folders.run,
         capture_output=True,
@@ -97,5 +97,5 @@ def _manage(
 def _reason(said: str) -> str:
     """The last lines; of a setting that makes no sense, only the line that says so."""
     lines = said.strip().splitlines()
-    _, marker, complaint = (lines[-1] if lines else "").partition("ImproperlyConfigured: ")
-    return complaint if marker else "\n".join(lines[-12:])
+    complaint = (lines[-1] if lines else "").removeprefix("rbee: ")
+    return complaint if complaint.startswith("RBEE_") else "\n".join(lines[-12:])

@@ -34,6 +34,7 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
         "alerts",
         "alerts/{alert}/close",
         "audit",
+        "audit/{entry}",
         "billing/balance",
         "billing/account",
         "billing/credits",

@@ -21,6 +21,7 @@ def queens(**options: object) -> dict[str, str]:
         database_url="postgresql://rbee_app:p@127.0.0.1:5/rbee",
         redis_url="redis://default:p@127.0.0.1:6/0",
         secret_key_file=Path("/data/secrets/root"),
+        key_file=Path("/data/secrets/keys"),
     )
 
 
@@ -43,6 +44,22 @@ def test_operators_settings_pass_and_the_command_line_goes_over_them(monkeypatch
     assert (environment["RBEE_PORT"], environment["RBEE_MODE"]) == ("8000", "business")
     assert environment["RBEE_SECRET_KEY_FILE"] == "/data/secrets/root"
     assert "RBEE_REDIS_URL_FILE" not in environment
+
+
+def test_keys_of_details_are_ours_unless_the_operator_names_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert queens()["RBEE_KEY_FILE"] == "/data/secrets/keys"
+    monkeypatch.setenv("RBEE_KEY_FILE", "/etc/rbee/keys")
+    assert queens()["RBEE_KEY_FILE"] == "/etc/rbee/keys"
+
+
+def test_credentials_of_a_kms_reach_the_queen_where_one_is_named_and_never_a_hive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    assert "AWS_SECRET_ACCESS_KEY" not in queens()
+    monkeypatch.setenv("RBEE_KMS_KEYS", "alias/rbee")
+    assert queens()["AWS_SECRET_ACCESS_KEY"] == "x"
+    assert "AWS_SECRET_ACCESS_KEY" not in hive_environment()
 
 
 def test_own_secret_key_stands(monkeypatch: pytest.MonkeyPatch) -> None:

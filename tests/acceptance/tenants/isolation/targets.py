@@ -111,6 +111,7 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
         of("GET", query="project={project_id}"),
         of("GET", query="actor={actor}"),
     ),
+    "audit/{entry}": (of(entry="{task}"), of(entry="{task}", query="details=true")),
     "billing/balance": LIST[:2],
     "billing/account": (
         of("GET"),
@@ -590,6 +591,9 @@ GDPR: Final[Mapping[str, Sequence[Target]]] = {
     "subprocessors/{sub_processor}/objection": (
         of(sub_processor="{sub_processor}", body={"reason": "x"}, why=PUBLIC_LIST),
     ),
+    "keys": OWN,
+    "keys/retire": (of(body={"id": "file:x"}),),
+    "keys/rotate": OWN,
     "audit/checkpoint": OWN,
     "audit/key": OWN,
     "audit/proof": (of(query="entry={task}"), of(query="index=0"), of(query="from=0")),
@@ -604,6 +608,7 @@ DJANGO: Final[Mapping[str, Sequence[Target]]] = {
         for path, found in ORGANIZATION.items()
     },
     **ADMIN,
+    **{f"/gdpr/{path}": found for path, found in GDPR.items()},
     **HIVES,
     "/stripe/webhook": OWN,
     **{

@@ -44,6 +44,7 @@ from billing.stripe_models import (
     StripeSubscription,
 )
 from gdpr.consent_models import Consent, ConsentText
+from gdpr.domain import vault
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.pseudonyms import subject_pseudonym
@@ -92,7 +93,7 @@ from tests.factories.tenants import (
 
 # What has no room for a marker, or holds one of a few values that the program itself chooses.
 TOO_SMALL: Final = {
-    "ApiKey": {"last4", "old_last4", "scopes"},
+    "ApiKey": {"last4", "old_last4", "scopes", "mac_root", "old_mac_root"},
     "AttemptFence": {"lowest_valid_attempt"},
     "AuditEntry": {"schema_version", "seq"},
     "DataRequest": {"format", "attempts", "fence"},
@@ -108,8 +109,10 @@ TOO_SMALL: Final = {
     "KeptAnswer": {"status"},
     "Payment": {"currency", "tax_country"},
     "PolicyVersion": {"number", "origin"},
+    "SubjectKey": {"wrapped_by"},
     "TenantDiscount": {"discount_bp"},
     "UsageEvent": {"attempt", "currency"},
+    "VaultItem": {"kind"},
     "WebhookDelivery": {"attempt", "fence"},
     "WebhookEndpoint": {"events", "max_in_flight", "disabled_reason"},
     "WebhookEvent": {"version"},
@@ -159,6 +162,7 @@ def make_world(*, people: bool = True) -> World:
             **_stripe(world),
             **_data_requests(world),
         }
+        vault.keep(tenant.id, mark, "reason", mark.encode())
         alert = Alert.objects.create(
             tenant=tenant, kind=mark, object_ref=f"policy:{mark}", message=f"{mark} broke", count=number(53)
         )
