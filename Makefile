@@ -15,7 +15,7 @@ say = sh -c 'if [ -t 1 ]; then printf "\033[1m%s\033[0m\n" "$$0"; else echo "$$0
 
 .DEFAULT_GOAL := help
 .PHONY: help up test check test-engines test-faults test-rhai cover-rhai accept-core accept-policy accept-tenants \
-        accept-billing \
+        accept-billing accept-compliance \
         bench bench-check bench-rhai mini install clean
 
 ##@ Use
@@ -43,6 +43,8 @@ check: $(INSTALLED) ## Style, types, import contracts, privacy classes, migratio
 	@$(BIN)/lint-imports --no-cache
 	@$(say) "privacy classes"
 	@$(BIN)/python manage.py check_privacy
+	@$(say) "audit entries"
+	@$(BIN)/python manage.py check_audit
 	@$(say) "migrations"
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(say) "types"
@@ -80,6 +82,9 @@ accept-tenants: $(INSTALLED) ## Tenants, limits and fairness, at full figures
 
 accept-billing: $(INSTALLED) ## Balances, receipts and books, at full figures
 	@$(call accept,billing)
+
+accept-compliance: $(INSTALLED) ## The audit log and personal data, at full figures
+	@$(call accept,compliance)
 
 ##@ Measure
 

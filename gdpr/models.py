@@ -57,3 +57,7 @@ class AuditEntry(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.event} by {self.actor}"
+
+
+# Django finds models by this module, and these need those above.
+from gdpr import access_models as access_models  # noqa: E402, PLC0414

@@ -8,5 +8,8 @@ class InferenceConfig(AppConfig):
     def ready(self) -> None:
         from billing.domain.prices import who_publishes
         from inference.domain.catalog import published_capabilities
+        from inference.rest.refusals import note_login_refused
+        from tenants.signals import refused
 
+        refused.connect(note_login_refused, dispatch_uid="refused log-ins")
         who_publishes(published_capabilities)

@@ -40,6 +40,7 @@ class Account(BillingView):
         "GET": Capability.BILLING_READ,
         "PATCH": Capability.BILLING_WRITE,
     }
+    audits = {"PATCH": "billing_account.changed"}
 
     @extend_schema(operation_id="get_billing_account", parameters=[OfTenant], responses=BillingAccountOut)
     def get(self, request: Request) -> Response:
@@ -77,6 +78,7 @@ class SellerView(BillingView):
         "GET": Capability.COLONY_READ,
         "PATCH": Capability.COLONY_WRITE,
     }
+    audits = {"PATCH": "seller.changed"}
 
     @extend_schema(operation_id="get_billing_seller", responses=SellerOut)
     def get(self, request: Request) -> Response:
@@ -102,6 +104,7 @@ class Payments(BillingView):
         "GET": Capability.BILLING_READ,
         "POST": Capability.COLONY_WRITE,
     }
+    audits = {"POST": "payment.received"}
 
     @extend_schema(operation_id="list_payments", parameters=[TenantQuery], responses=PaymentOut(many=True))
     def get(self, request: Request) -> Response:
@@ -133,6 +136,7 @@ class Credits(BillingView):
     capabilities = {
         "POST": Capability.COLONY_WRITE,
     }
+    audits = {"POST": "credit.given"}
 
     @extend_schema(operation_id="give_credit", request=NewCredit, responses={201: CreditOut})
     def post(self, request: Request) -> Response:

@@ -37,6 +37,7 @@ class Invoices(BillingView):
         "GET": Capability.BILLING_READ,
         "POST": Capability.COLONY_WRITE,
     }
+    audits = {"POST": "invoice.issued"}
 
     @extend_schema(operation_id="list_invoices", parameters=[InvoiceQuery], responses=InvoiceOut(many=True))
     def get(self, request: Request) -> Response:
@@ -107,6 +108,7 @@ class InvoicePdf(BillingView):
 
 class CreditInvoice(BillingView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "invoice.issued"}
 
     @extend_schema(operation_id="credit_invoice", request=NewCreditNote, responses={201: WholeInvoiceOut})
     def post(self, request: Request, number: str) -> Response:
@@ -124,6 +126,7 @@ class CreditInvoice(BillingView):
 
 class VoidInvoice(BillingView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "invoice.voided"}
 
     @extend_schema(operation_id="void_invoice", request=Correction, responses={201: WholeInvoiceOut})
     def post(self, request: Request, number: str) -> Response:
@@ -135,6 +138,7 @@ class VoidInvoice(BillingView):
 
 class WriteOffInvoice(BillingView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "invoice.written_off"}
 
     @extend_schema(operation_id="write_off_invoice", request=Correction, responses=WholeInvoiceOut)
     def post(self, request: Request, number: str) -> Response:

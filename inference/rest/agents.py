@@ -10,6 +10,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from gdpr.duties import Duty, owes
 from hive_agent import protocol
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError, InvalidInput
@@ -22,10 +23,11 @@ View = Callable[[HttpRequest], HttpResponse]
 _decode_join = msgspec.json.Decoder(protocol.JoinRequest).decode
 
 
-def in_envelope(method: str) -> Callable[[View], View]:
+def in_envelope(method: str, audits: Duty | None = None) -> Callable[[View], View]:
     """Refusals in the words of the API. `method` is the only one that is taken."""
 
     def decorate(view: View) -> View:
+        @owes(**({} if method == "GET" else {method: audits}))
         @csrf_exempt  # hives send no cookies
         @wraps(view)
         def guarded(request: HttpRequest) -> HttpResponse:
@@ -49,7 +51,7 @@ def in_envelope(method: str) -> Callable[[View], View]:
     return decorate
 
 
-@in_envelope("POST")
+@in_envelope("POST", audits=("hive.joined", "hive.rejoined"))
 def join(request: HttpRequest) -> HttpResponse:
     try:
         asked = _decode_join(request.body)

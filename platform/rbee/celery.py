@@ -38,6 +38,11 @@ app.conf.update(
     beat_scheduler="celery.beat:Scheduler",
     beat_schedule={
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
+        "months of the audit log": {
+            "task": "gdpr.keep_audit_months",
+            "schedule": crontab(hour="4", minute="37"),
+        },
+        "SIEM": {"task": "gdpr.forward_audit_log", "schedule": 15.0, "options": {"expires": 15.0}},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
         "invoices of the month before": {
             "task": "billing.close_periods",
@@ -59,6 +64,7 @@ app.conf.update(
         "dunning": {"task": "billing.run_dunning", "schedule": 60.0, "options": {"expires": 60.0}},
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
         "invitations": {"task": "tenants.mail_invitations", "schedule": 60.0, "options": {"expires": 60.0}},
+        "auditors": {"task": "tenants.end_auditors", "schedule": 60.0, "options": {"expires": 60.0}},
         "tenants whose grace is over": {
             "task": "tenants.close_deleted_tenants",
             "schedule": crontab(minute="7"),

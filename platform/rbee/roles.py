@@ -57,7 +57,7 @@ def grant_tables(connection: BaseDatabaseWrapper, application_role: str) -> None
                     )
                 )
         cursor.execute(sql.SQL("GRANT SELECT ON django_migrations TO {}").format(roles))
-        for function in ("rbee_make_partitions", "rbee_drop_decisions"):
+        for function in ("rbee_make_partitions", "rbee_drop_decisions", "rbee_drop_audit_month"):
             cursor.execute(
                 sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(sql.Identifier(function), roles)
             )

@@ -36,6 +36,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "rbee.pages.content_security_policy",
     *accounts.MIDDLEWARE,
+    "rbee.one_transaction.one_transaction",
 ]
 ROOT_URLCONF = "rbee.urls"
 ASGI_APPLICATION = "rbee.asgi.application"

@@ -20,6 +20,7 @@ from rbee_cli.commands import (
     audit,
     billing,
     billing_stripe,
+    breach,
     chat,
     cost,
     hive,
@@ -73,6 +74,7 @@ app.add_typer(alert.app, name="alert")
 billing_stripe.add_to(billing.app)
 app.add_typer(billing.app, name="billing")
 
+app.add_typer(breach.app, name="breach")
 app.add_typer(cost.app, name="cost")
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")

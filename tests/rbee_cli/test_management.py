@@ -26,18 +26,20 @@ def test_audit_log_is_looked_through(secure: SecureSystem) -> None:
     kid = secure.run_json("key", "create", "--tenant", "audited")["kid"]
     secure.run("key", "revoke", kid, "--yes")
 
-    rows = secure.run_json("audit", "list", "--tenant", "audited", "--event", "key.*")
+    rows = secure.run_json("audit", "search", "--tenant", "audited", "--event", "key.*")
 
     assert [(row["event"], row["about"], row["tenant"]) for row in rows] == [
         ("key.revoked", f"key:{kid}", "audited"),
         ("key.issued", f"key:{kid}", "audited"),
     ]
-    assert secure.run_json("audit", "list", "--about", f"key:{kid}", "--limit", "1") == rows[:1]
-    assert secure.run_json("audit", "list", "--actor", rows[0]["actor"], "--about", f"key:{kid}") == rows
-    assert secure.run_json("audit", "list", "--tenant", "audited", "--until", rows[1]["at"]) != []
-    assert secure.run_json("audit", "list", "--about", f"key:{kid}", "--since", "2099-01-01T00:00:00Z") == []
-    assert "key.revoked" in secure.run("audit", "list", "--about", f"key:{kid}").stdout
-    refused = secure.run("audit", "list", "--since", "yesterday", check=False)
+    assert secure.run_json("audit", "search", "--about", f"key:{kid}", "--limit", "1") == rows[:1]
+    assert secure.run_json("audit", "search", "--actor", rows[0]["actor"], "--about", f"key:{kid}") == rows
+    assert secure.run_json("audit", "search", "--tenant", "audited", "--until", rows[1]["at"]) != []
+    assert (
+        secure.run_json("audit", "search", "--about", f"key:{kid}", "--since", "2099-01-01T00:00:00Z") == []
+    )
+    assert "key.revoked" in secure.run("audit", "search", "--about", f"key:{kid}").stdout
+    refused = secure.run("audit", "search", "--since", "yesterday", check=False)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
 
 

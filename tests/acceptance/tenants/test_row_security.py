@@ -30,7 +30,7 @@ from tests.acceptance.tenants.isolation.rows import Table, be, column_of, reache
 from tests.acceptance.tenants.isolation.world import World, drop, make_world, tenant_models, unmarked
 
 # That run as their owner, and give back how many partitions they made or dropped.
-COLONY_FUNCTIONS = {"rbee_make_partitions", "rbee_drop_decisions"}
+COLONY_FUNCTIONS = {"rbee_make_partitions", "rbee_drop_decisions", "rbee_drop_audit_month"}
 Connection = psycopg.Connection[Any]
 
 
