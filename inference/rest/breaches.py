@@ -45,7 +45,7 @@ class FactOut(serializers.Serializer[Any]):
     at = serializers.DateTimeField()
     actor = serializers.CharField()
     text = serializers.CharField(allow_blank=True)
-    data = serializers.DictField(help_text="What rbee gathered: tenants, hives, policies, events, log")
+    gathered = serializers.DictField(help_text="What rbee knew: tenants, hives, policies, events, log")
 
 
 class BreachOut(serializers.Serializer[Any]):
@@ -169,7 +169,7 @@ def _found(breach_id: UUID) -> tuple[Breach, Sequence[BreachFact]]:
 
 def _whole(breach_id: UUID) -> dict[str, Any]:
     breach, facts = _found(breach_id)
-    shown = [{"at": fact.at, "actor": fact.actor, "text": fact.text, "data": fact.data} for fact in facts]
+    shown = [{"at": fact.at, "actor": fact.actor, "text": fact.text, "gathered": fact.data} for fact in facts]
     return {
         **_row(breach),
         "facts": shown,

@@ -87,8 +87,8 @@ def unknown_to(known: Iterable[str], folder: Path = CLI) -> Iterator[str]:
     """What commands of `rbee` change without a route that is checked: they reach the queen by QueenClient alone, and each
     path that their sources name is one of its routes, with the method by which they change it."""
     by_path: dict[str, set[str]] = {}
-    for name in known:
-        method, _, path = name.partition(" ")
+    for way in known:
+        method, _, path = way.partition(" ")
         by_path.setdefault(path, set()).add(method)
     everything = [re.compile(_as_pattern(path)) for path in {*by_path, *_reading()}]
     for file in sorted(folder.rglob("*.py")):

@@ -12,13 +12,16 @@ from rest_framework.response import Response
 
 from gdpr.domain.audit_log import Wanted, find_entries
 from gdpr.models import AuditEntry
-from tenants.api.base import ManagementView, list_response, page_of
-from tenants.api.tenancy import TenantQuery, find_tenant, scope_of
+from tenants.api.base import ManagementView, PageQuery, list_response, page_of
+from tenants.api.tenancy import find_tenant, scope_of
 from tenants.models import Tenant
 from tenants.rules import Capability
 
 
-class AuditQuery(TenantQuery):
+class AuditFilter(serializers.Serializer[Any]):
+    tenant = serializers.SlugField(
+        default="", allow_blank=True, help_text="For the operator: of this tenant only"
+    )
     event = serializers.CharField(
         default="", allow_blank=True, max_length=1000,
         help_text="Names, or beginnings such as key.*, with commas between; left out: all but those of tasks",
@@ -39,6 +42,10 @@ class AuditQuery(TenantQuery):
     )
     since = serializers.DateTimeField(required=False, help_text="As 2027-01-31T00:00:00Z")
     until = serializers.DateTimeField(required=False, help_text="Excluded")
+
+
+class AuditQuery(AuditFilter, PageQuery):
+    pass
 
 
 class AuditEntryOut(serializers.Serializer[Any]):
@@ -83,7 +90,7 @@ class AuditEntries(AuditLog):
 
 
 def chosen(query: Mapping[str, Any]) -> QuerySet[AuditEntry]:
-    """By an AuditQuery, in the scope of its caller. Raises NotFound for a tenant that is not theirs to see."""
+    """By an AuditFilter, in the scope of its caller. Raises NotFound for a tenant that is not theirs to see."""
     wanted = Wanted(
         events=[name.strip() for name in query["event"].split(",") if name.strip()],
         actors=[query["actor"]] if query["actor"] else None,

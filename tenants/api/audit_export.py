@@ -17,7 +17,7 @@ from gdpr.domain import audit_formats as formats
 from gdpr.domain.audit import record
 from gdpr.domain.audit_log import pages_of
 from gdpr.models import AuditEntry
-from tenants.api.audit import AuditQuery, chosen
+from tenants.api.audit import AuditFilter, chosen
 from tenants.api.base import ManagementView
 from tenants.api.streaming import csv_lines, streamed_answer
 from tenants.api.tenancy import scope_of
@@ -49,10 +49,8 @@ FORMATS: Final[Mapping[str, tuple[Callable[[Pages], Iterator[bytes]], str, str]]
 }
 
 
-class ExportQuery(AuditQuery):
+class ExportQuery(AuditFilter):
     format = serializers.ChoiceField(list(FORMATS), default="json")
-    limit = None  # type: ignore[assignment] -- all of it
-    cursor = None  # type: ignore[assignment]
 
 
 class AuditExport(ManagementView):

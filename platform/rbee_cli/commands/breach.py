@@ -192,8 +192,8 @@ def _show(found: dict[str, Any], *, as_json: bool) -> None:
         {"breach": found["id"], **fields, "left": left(found["left_s"]), "told": found["notified_at"]}
     )
     output.say()
-    gathered = next((fact["data"] for fact in reversed(facts) if fact["data"]), {"tenants": []})
-    rows = [row for row in gathered["tenants"] if row["tenant"] in found["affected"]]
+    gathered: dict[str, Any] = next((fact["gathered"] for fact in reversed(facts) if fact["gathered"]), {})
+    rows = [row for row in gathered.get("tenants", []) if row["tenant"] in found["affected"]]
     output.table(rows, AFFECTED, empty="it affects no tenant, as far as rbee knows")
     for fact in facts:
         if fact["text"]:

@@ -61,13 +61,14 @@ class Writes:
         text = str(sql)
         if found := SAVEPOINT.match(text):
             self._move(found[1].upper(), found[2])
-        else:
+        answer = execute(sql, parameters, many, context)
+        if context["cursor"].rowcount > 0:
             for table in WRITE.findall(text):
                 if table in self.tables:
                     if not self.stack:
                         self.groups.append([])
                     self.groups[-1].append((self.stack[-1] if self.stack else "", table))
-        return execute(sql, parameters, many, context)
+        return answer
 
     def _move(self, verb: str, name: str) -> None:
         if verb == "SAVEPOINT":
@@ -103,10 +104,15 @@ def calls(callers: list[Caller], prefix: str = "/") -> Iterator[Call]:
                         yield Call(method, path, duty, target, caller)
 
 
-def drive(found: Iterator[Call], world: World, colony_names: Mapping[str, str]) -> Report:
+def drive(
+    found: Iterator[Call], world: World, colony_names: Mapping[str, str], *, until_seen: bool = False
+) -> Report:
+    """`until_seen`: each route only until its entry was seen."""
     report = Report()
     tables = frozenset(connection.introspection.table_names())
     for call in found:
+        if until_seen and f"{call.method} {call.path}" in report.seen | report.silent:
+            continue
         report.calls += 1
         _make(call, {**colony_names, **world.names}, tables, report)
     return report
