@@ -28,15 +28,20 @@ from gdpr.secrets import derive
 
 ACTOR: Final = Actor.system("siem")
 BATCH: Final = 500
-BUDGET_S: Final = 10.0  # of one run: the next goes on
-TIMEOUT_S: Final = 10.0
+BUDGET_S: Final = 5.0  # of one run: the next goes on
+TIMEOUT_S: Final = 5.0
+SILENCE_S: Final = (
+    60.0  # after a receiver that did not take them: other chores do not wait for it again so soon
+)
 
+_silent_until = 0.0
 logger = logging.getLogger(__name__)
 
 
 def forward_log() -> int:
     """Returns how many entries the receiver took. What it does not take stays for the next time."""
-    if not settings.RBEE.siem_url:
+    global _silent_until
+    if not settings.RBEE.siem_url or time.monotonic() < _silent_until:
         return 0
     receiver, taken, until = _receiver(), 0, time.monotonic() + BUDGET_S
     while time.monotonic() < until:
@@ -47,6 +52,7 @@ def forward_log() -> int:
             send([_message(entry) for entry in entries])
         except OSError as error:
             logger.warning("the SIEM took nothing (%s): the next run tries again", type(error).__name__)
+            _silent_until = time.monotonic() + SILENCE_S
             _note_failure(receiver)
             break
         _move(receiver, place, (entries[-1].seq or 0) + 1)

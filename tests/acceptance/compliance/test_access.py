@@ -319,6 +319,7 @@ def test_siem_misses_nothing_while_it_comes_and_goes(
     unnumbered = write_entries(None, 1)
     monkeypatch.setattr(siem, "BATCH", max(10, len(entries) // 20))
     monkeypatch.setattr(siem, "BUDGET_S", 120.0)
+    monkeypatch.setattr(siem, "SILENCE_S", 0.0)
     scheme = "tls" if secure else "tcp"
     got: list[bytes] = []
 
@@ -378,10 +379,11 @@ def message_seq(message: bytes) -> int:
 
 
 def test_certificate_of_a_siem_is_checked(
-    committed_db: None, settings_of_rbee: None, postgres: Postgres, tmp_path: Path
-) -> None:
+    committed_db: None, settings_of_rbee: None, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     from tests.acceptance.compliance.certificates import server_context
 
+    monkeypatch.setattr(siem, "_silent_until", 0.0)
     number(write_entries(None, 1), end_of_log(), postgres)
     with receiving(server_context(tmp_path)) as receiver:
         configured(
@@ -389,6 +391,9 @@ def test_certificate_of_a_siem_is_checked(
         )  # an authority that this machine does not know
         assert siem.forward_log() == 0
         assert receiver.messages == []
+        monkeypatch.setattr(siem, "_silent_until", 0.0)
+        configured(siem_ca=str(tmp_path / "ca.pem"))
+        assert siem.forward_log() > 0
 
 
 # Auditors
