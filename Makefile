@@ -43,6 +43,8 @@ check: $(INSTALLED) ## Style, types, import contracts, the data map, migrations
 	@$(BIN)/lint-imports --no-cache
 	@$(say) "data map"
 	@$(BIN)/python manage.py check_privacy
+	@$(say) "audit entries"
+	@$(BIN)/python manage.py check_audit
 	@$(say) "migrations"
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(say) "types"

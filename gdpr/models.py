@@ -161,6 +161,7 @@ class VaultItem(models.Model):
 
 
 # Django finds models by this module, and these need those above.
+from gdpr import access_models as access_models  # noqa: E402, PLC0414
 from gdpr import consent_models as consent_models  # noqa: E402, PLC0414
 from gdpr import request_models as request_models  # noqa: E402, PLC0414
 from gdpr import sub_processors as sub_processors  # noqa: E402, PLC0414

@@ -1,16 +1,17 @@
 from celery import shared_task
 
 from gdpr.chores import hint_after_commit
-from gdpr.domain import retention, rotation, vault
+from gdpr.domain import audit_archive, retention, rotation, siem, vault
 from gdpr.domain.exports import expire_exports
 from gdpr.domain.partitions import make_partitions
 from gdpr.domain.requests import WORK, is_work_left
 from gdpr.domain.requests import work_requests as work
+from gdpr.duties import unrecorded
 
 SLICE_S = 10.0  # so that what is long keeps no other chore from its turn
 
 
-@shared_task(name="gdpr.make_partitions")  # type: ignore[untyped-decorator]
+@shared_task(name="gdpr.make_partitions", audits=unrecorded("empty months"))  # type: ignore[untyped-decorator]
 def make_partitions_ahead() -> None:
     make_partitions()
 
@@ -38,3 +39,13 @@ def sweep_vault() -> None:
 def renew_keys() -> None:
     """Asked for by whoever rotates a key, and by beat: what a killed worker left is taken up by the next one."""
     rotation.renew_all()
+
+
+@shared_task(name="gdpr.keep_audit_months", audits=("audit_month.archived", "audit_month.dropped"))  # type: ignore[untyped-decorator]
+def keep_audit_months() -> int:
+    return audit_archive.keep_months()
+
+
+@shared_task(name="gdpr.forward_audit_log", audits=("log_forward.failed", "log_forward.resumed"))  # type: ignore[untyped-decorator]
+def forward_audit_log() -> int:
+    return siem.forward_log()

@@ -12,7 +12,10 @@ class InferenceConfig(AppConfig):
         from inference.domain import holders
         from inference.domain.catalog import published_capabilities
         from inference.domain.erasures import Hives, RedisKeys
+        from inference.rest.refusals import note_login_refused
+        from tenants.signals import refused
 
+        refused.connect(note_login_refused, dispatch_uid="refused log-ins")
         who_publishes(published_capabilities)
         for holder in (RedisKeys(), Hives()):
             register_holder(holder)

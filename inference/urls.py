@@ -5,6 +5,7 @@ from rest_framework.renderers import JSONRenderer
 from billing.api import stripe_webhook
 from inference.rest import agents
 from inference.rest.admin_usage import CustomerUsage, UsageExport
+from inference.rest.breaches import Breaches, BreachFacts, BreachNotice, CloseBreach, OneBreach
 from inference.rest.costs import CompareLists, CostReport, GpuCosts, ListPrices, Utilisation
 from inference.rest.hives import HiveAttestation, Hives, JoinTokens, OneHive
 from inference.rest.limits import Limits, OneTarget
@@ -69,6 +70,11 @@ management: list[URLPattern | URLResolver] = [
     path("billing/reconciliation/<uuid:report>", OneReport.as_view()),
     path("billing/differences/<uuid:difference>", OneDifference.as_view()),
     path("billing/tasks/<str:task>", TaskExplanation.as_view()),
+    path("breaches", Breaches.as_view()),
+    path("breaches/<uuid:breach>", OneBreach.as_view()),
+    path("breaches/<uuid:breach>/close", CloseBreach.as_view()),
+    path("breaches/<uuid:breach>/facts", BreachFacts.as_view()),
+    path("breaches/<uuid:breach>/notice", BreachNotice.as_view()),
     path("costs/gpus", GpuCosts.as_view()),
     path("costs/report", CostReport.as_view()),
     path("costs/utilisation", Utilisation.as_view()),

@@ -26,6 +26,7 @@ from tenants.domain.holders import SECOND_FACTORS
 from tenants.enums import ProviderKind
 from tenants.issuers import IssuerSession
 from tenants.models import IdentityProvider, User
+from tenants.signals import refused
 
 OIDC, SAML = "openid_connect", "saml"
 APPS = frozenset({OIDC, SAML})
@@ -45,6 +46,16 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def get_client_ip(self, request: HttpRequest) -> str:
         """By which attempts are counted: behind a proxy all people would be one."""
         return str(address_of(request) or "unknown")
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        try:
+            super().pre_authenticate(request, **credentials)
+        except ValidationError:
+            refused.send(sender=None, request=request, code="too_many_attempts", status=429)
+            raise
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        refused.send(sender=None, request=request, code="wrong_password", status=400)
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Whoever is invited makes their account by accepting."""

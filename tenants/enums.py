@@ -17,6 +17,7 @@ class Role(models.TextChoices):
     BILLING = "billing"
     VIEWER = "viewer"
     DPO = "dpo"  # data-protection officer
+    AUDITOR = "auditor"  # looks, for a time that has an end
 
 
 class ProviderKind(models.TextChoices):

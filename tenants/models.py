@@ -171,6 +171,7 @@ class Member(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE)
     role = models.CharField(max_length=20, choices=Role, default=Role.VIEWER)
     created_at = models.DateTimeField(default=timezone.now)
+    ends_at = models.DateTimeField(null=True)  # of an auditor: let in no more from then on
 
     objects = TenantManager["Member"]()
 
@@ -180,11 +181,16 @@ class Member(models.Model):
             models.UniqueConstraint(
                 fields=["tenant"], condition=models.Q(role=Role.OWNER), name="tenants_member_owner"
             ),
+            models.CheckConstraint(
+                condition=models.Q(role=Role.AUDITOR, ends_at__isnull=False)
+                | (~models.Q(role=Role.AUDITOR) & models.Q(ends_at=None)),
+                name="tenants_member_auditor_ends",
+            ),
         ]
 
     class Privacy:
         held = Held("tenancy", "with the tenant", tenant="tenant", person="user")
-        none = ("role", "created_at")
+        none = ("role", "created_at", "ends_at")
         pseudonym = ("id", "tenant", "user")
 
     def __str__(self) -> str:
@@ -206,6 +212,7 @@ class Invitation(models.Model):
     mailing_until = models.DateTimeField(null=True)  # whoever sends it may take so long
     accepted_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
+    ends_at = models.DateTimeField(null=True)  # of the member that it makes
 
     objects = TenantManager["Invitation"]()
 
@@ -226,7 +233,9 @@ class Invitation(models.Model):
             tenant="tenant",
             person=by_email("email"),
         )
-        none = ("role", "created_at", "expires_at", "mailed_at", "mailing_until", "accepted_at", "revoked_at")
+        none = (
+            "role", "created_at", "expires_at", "mailed_at", "mailing_until", "accepted_at", "revoked_at", "ends_at"
+        )  # fmt: skip
         pseudonym = ("id", "tenant", "invited_by")
         personal = ("email",)
         secret = ("salt",)

@@ -80,6 +80,11 @@ ROLES: Final[Mapping[str, Capabilities]] = {
         C.TENANT_READ, C.MEMBERS_READ, C.PROJECTS_READ, C.POLICIES_READ, C.GDPR_REQUEST, C.AUDIT_READ,
         C.IMPERSONATIONS_READ, C.IMPERSONATIONS_END,
     }),
+    # Each request of theirs is in the log: `tenants.domain.auditors`.
+    Role.AUDITOR: frozenset({
+        C.TENANT_READ, C.MEMBERS_READ, C.PROJECTS_READ, C.LIMITS_READ, C.POLICIES_READ, C.BILLING_READ, C.AUDIT_READ,
+        C.IMPERSONATIONS_READ, C.COLONY_READ,
+    }),
 }  # fmt: skip
 
 READS: Final = frozenset(one for one in ALL if one.endswith(".read"))

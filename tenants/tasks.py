@@ -1,6 +1,7 @@
 from celery import shared_task
 
-from tenants.domain import alert_mail, deliveries
+from gdpr.duties import unrecorded
+from tenants.domain import alert_mail, auditors, deliveries
 from tenants.domain.alerts import MAIL as MAIL_ALERTS
 from tenants.domain.audit_checkpoints import tell_checkpoint
 from tenants.domain.courier import courier
@@ -11,40 +12,45 @@ from tenants.domain.outbox import DELIVER
 from tenants.domain.repeats import forget_answers as forget
 
 
-@shared_task(name=DELIVER)  # type: ignore[untyped-decorator]
+@shared_task(name=DELIVER, audits="webhook.disabled")  # type: ignore[untyped-decorator]
 def deliver_webhooks() -> None:
     """Asked for by whoever publishes an event, and by beat: for retries, and for hints that were lost."""
     courier.nudge()
 
 
-@shared_task(name="tenants.sweep_webhooks")  # type: ignore[untyped-decorator]
+@shared_task(name="tenants.sweep_webhooks", audits="webhook.disabled")  # type: ignore[untyped-decorator]
 def sweep_webhooks() -> None:
     deliveries.give_up_overdue()
     deliveries.forget_old()
 
 
-@shared_task(name="tenants.forget_answers")  # type: ignore[untyped-decorator]
+@shared_task(name="tenants.forget_answers", audits=unrecorded("kept answers go after a day"))  # type: ignore[untyped-decorator]
 def forget_answers() -> None:
     forget()
 
 
-@shared_task(name=MAIL)  # type: ignore[untyped-decorator]
+@shared_task(name=MAIL, audits=unrecorded("it mails what was recorded as invitation.created"))  # type: ignore[untyped-decorator]
 def mail_invitations() -> None:
     """Asked for by whoever invites, and by beat: for hints that were lost, and for servers that were away."""
     mail()
 
 
-@shared_task(name=MAIL_ALERTS)  # type: ignore[untyped-decorator]
+@shared_task(name=MAIL_ALERTS, audits=unrecorded("it mails what was recorded as alert.opened"))  # type: ignore[untyped-decorator]
 def mail_alerts() -> None:
     """Asked for by whoever raises one, and by beat: for hints that were lost, and for servers that were away."""
     alert_mail.mail_alerts()
 
 
-@shared_task(name="tenants.tell_expiring_keys")  # type: ignore[untyped-decorator]
+@shared_task(name="tenants.end_auditors", audits="member.removed")  # type: ignore[untyped-decorator]
+def end_auditors() -> int:
+    return auditors.end_auditors()
+
+
+@shared_task(name="tenants.tell_expiring_keys", audits="key.expiry_told")  # type: ignore[untyped-decorator]
 def tell_expiring_keys() -> None:
     tell_expiring()
 
 
-@shared_task(name="tenants.tell_checkpoint")  # type: ignore[untyped-decorator]
+@shared_task(name="tenants.tell_checkpoint", audits=unrecorded("it tells what is in the log"))  # type: ignore[untyped-decorator]
 def tell_audit_checkpoint() -> None:
     tell_checkpoint()

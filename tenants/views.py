@@ -27,6 +27,8 @@ class FirstAccount(forms.Form):
 
 @method_decorator(never_cache, name="dispatch")
 class Invited(View):
+    audits = {"POST": "invitation.accepted"}
+
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         return self._page(request, open_invitation(token))
 

@@ -39,6 +39,7 @@ class Account(ManagementView):
         "GET": Capability.BILLING_READ,
         "PATCH": Capability.BILLING_WRITE,
     }
+    audits = {"PATCH": "billing_account.changed"}
 
     @extend_schema(operation_id="get_billing_account", parameters=[OfTenant], responses=BillingAccountOut)
     def get(self, request: Request) -> Response:
@@ -76,6 +77,7 @@ class SellerView(ManagementView):
         "GET": Capability.COLONY_READ,
         "PATCH": Capability.COLONY_WRITE,
     }
+    audits = {"PATCH": "seller.changed"}
 
     @extend_schema(operation_id="get_billing_seller", responses=SellerOut)
     def get(self, request: Request) -> Response:
@@ -101,6 +103,7 @@ class Payments(ManagementView):
         "GET": Capability.BILLING_READ,
         "POST": Capability.COLONY_WRITE,
     }
+    audits = {"POST": "payment.received"}
 
     @extend_schema(operation_id="list_payments", parameters=[TenantQuery], responses=PaymentOut(many=True))
     def get(self, request: Request) -> Response:
@@ -132,6 +135,7 @@ class Credits(ManagementView):
     capabilities = {
         "POST": Capability.COLONY_WRITE,
     }
+    audits = {"POST": "credit.given"}
 
     @extend_schema(operation_id="give_credit", request=NewCredit, responses={201: CreditOut})
     def post(self, request: Request) -> Response:

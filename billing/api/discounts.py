@@ -17,6 +17,7 @@ from tenants.rules import Capability
 
 class TenantDiscounts(ManagementView):
     capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": "tenant_discount.given"}
 
     @extend_schema(
         operation_id="list_tenant_discounts", parameters=[PageQuery], responses=DiscountOut(many=True)

@@ -36,6 +36,7 @@ class Invoices(ManagementView):
         "GET": Capability.BILLING_READ,
         "POST": Capability.COLONY_WRITE,
     }
+    audits = {"POST": "invoice.issued"}
 
     @extend_schema(operation_id="list_invoices", parameters=[InvoiceQuery], responses=InvoiceOut(many=True))
     def get(self, request: Request) -> Response:
@@ -106,6 +107,7 @@ class InvoicePdf(ManagementView):
 
 class CreditInvoice(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "invoice.issued"}
 
     @extend_schema(operation_id="credit_invoice", request=NewCreditNote, responses={201: WholeInvoiceOut})
     def post(self, request: Request, number: str) -> Response:
@@ -123,6 +125,7 @@ class CreditInvoice(ManagementView):
 
 class VoidInvoice(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "invoice.voided"}
 
     @extend_schema(operation_id="void_invoice", request=Correction, responses={201: WholeInvoiceOut})
     def post(self, request: Request, number: str) -> Response:
@@ -134,6 +137,7 @@ class VoidInvoice(ManagementView):
 
 class WriteOffInvoice(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "invoice.written_off"}
 
     @extend_schema(operation_id="write_off_invoice", request=Correction, responses=WholeInvoiceOut)
     def post(self, request: Request, number: str) -> Response:

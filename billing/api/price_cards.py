@@ -49,6 +49,7 @@ class CardView(ManagementView):
 
 class PriceCards(ManagementView):
     capabilities = READ_WRITE
+    audits = {"POST": "price_card.created"}
 
     @extend_schema(operation_id="list_price_cards", parameters=[PageQuery], responses=PriceCardOut(many=True))
     def get(self, request: Request) -> Response:
@@ -87,6 +88,7 @@ class OnePriceCard(CardView):
 
 class CardPrices(CardView):
     capabilities = READ_WRITE
+    audits = {"POST": "price.set"}
 
     @extend_schema(
         operation_id="list_card_prices", parameters=[PageQuery, ONE_MODEL], responses=PriceOut(many=True)
@@ -128,6 +130,7 @@ class CardPrices(CardView):
 
 class OneCardPrice(CardView):
     capabilities = {"DELETE": Capability.COLONY_WRITE}
+    audits = {"DELETE": "price.withdrawn"}
 
     @extend_schema(operation_id="withdraw_card_price", responses={200: None})
     def delete(self, request: Request, slug: str, version: UUID) -> Response:
@@ -141,6 +144,7 @@ class OneCardPrice(CardView):
 
 class CardTerms(CardView):
     capabilities = READ_WRITE
+    audits = {"POST": "price_terms.set"}
 
     @extend_schema(operation_id="list_card_terms", parameters=[PageQuery], responses=TermsOut(many=True))
     def get(self, request: Request, slug: str) -> Response:
@@ -170,6 +174,7 @@ class CardTerms(CardView):
 
 class OneCardTerms(CardView):
     capabilities = {"DELETE": Capability.COLONY_WRITE}
+    audits = {"DELETE": "price_terms.withdrawn"}
 
     @extend_schema(operation_id="withdraw_card_terms", responses={200: None})
     def delete(self, request: Request, slug: str, version: UUID) -> Response:
@@ -193,6 +198,7 @@ class ExportCard(CardView):
 
 class ImportCard(CardView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": ("price.set", "price_terms.set", "price.withdrawn")}
 
     @extend_schema(operation_id="import_price_card", request=NewImport, responses=ImportOut)
     def post(self, request: Request, slug: str) -> Response:

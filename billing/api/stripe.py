@@ -129,6 +129,7 @@ class StripeView(ManagementView):
 
 class Checkout(StripeView):
     capabilities = {"POST": Capability.BILLING_WRITE}
+    audits = {"POST": "checkout.opened"}
 
     @extend_schema(operation_id="open_checkout", request=TopUp, responses={201: PageOut})
     def post(self, request: Request) -> Response:
@@ -148,6 +149,7 @@ class Checkout(StripeView):
 
 class Portal(StripeView):
     capabilities = {"POST": Capability.BILLING_WRITE}
+    audits = {"POST": ("stripe_customer.created",)}
 
     @extend_schema(operation_id="open_portal", request=Goes, responses={201: PageOut})
     def post(self, request: Request) -> Response:
@@ -163,6 +165,7 @@ class Subscription(StripeView):
         "POST": Capability.BILLING_WRITE,
         "DELETE": Capability.BILLING_WRITE,
     }
+    audits = {"POST": "checkout.opened", "DELETE": "subscription.ended"}
 
     @extend_schema(
         operation_id="list_subscriptions", parameters=[TenantQuery], responses=SubscriptionOut(many=True)
@@ -231,6 +234,7 @@ class OnePayment(StripeView):
 
 class Refunds(StripeView):
     capabilities = {"GET": Capability.BILLING_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": "payment.refunded"}
 
     @extend_schema(operation_id="list_reversals", responses=ReversalOut(many=True))
     def get(self, request: Request, payment: UUID) -> Response:
@@ -255,6 +259,7 @@ class Refunds(StripeView):
 
 class CloseDispute(StripeView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "dispute.closed"}
 
     @extend_schema(operation_id="close_dispute", request=None, responses=ReversalOut)
     def post(self, request: Request, reversal: UUID) -> Response:
@@ -268,6 +273,7 @@ class CloseDispute(StripeView):
 
 class AutoRecharging(StripeView):
     capabilities = {"GET": Capability.BILLING_READ, "PUT": Capability.BILLING_WRITE}
+    audits = {"PUT": "auto_recharge.changed"}
 
     @extend_schema(operation_id="get_auto_recharge", parameters=[Of], responses=AutoRechargeOut)
     def get(self, request: Request) -> Response:

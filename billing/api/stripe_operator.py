@@ -120,6 +120,7 @@ class StripeState(StripeView):
 
 class PlanPrice(StripeView):
     capabilities = {"GET": Capability.COLONY_READ, "PUT": Capability.COLONY_WRITE}
+    audits = {"PUT": "plan.sold_by"}
 
     @extend_schema(operation_id="get_plan_stripe_price", responses=StripePriceOut)
     def get(self, request: Request, slug: str) -> Response:
@@ -156,6 +157,7 @@ class Meters(StripeView):
 
 class OneMeter(StripeView):
     capabilities = {"PUT": Capability.COLONY_WRITE, "DELETE": Capability.COLONY_WRITE}
+    audits = {"PUT": "stripe_meter.set", "DELETE": "stripe_meter.removed"}
 
     @extend_schema(operation_id="set_stripe_meter", request=MeterBody, responses=MeterOut)
     def put(self, request: Request, name: str) -> Response:
@@ -171,6 +173,7 @@ class OneMeter(StripeView):
 
 class Connected(StripeView):
     capabilities = {"GET": Capability.BILLING_READ, "PUT": Capability.COLONY_WRITE}
+    audits = {"PUT": "seller.fee_changed"}
 
     @extend_schema(operation_id="get_connected_account", parameters=[Of], responses=ConnectedOut)
     def get(self, request: Request) -> Response:
@@ -200,6 +203,7 @@ class Connected(StripeView):
 
 class Onboarding(StripeView):
     capabilities = {"POST": Capability.BILLING_WRITE}
+    audits = {"POST": "seller.connected"}
 
     @extend_schema(operation_id="open_connect_onboarding", request=Goes, responses={201: PageOut})
     def post(self, request: Request) -> Response:
@@ -221,6 +225,7 @@ class Onboarding(StripeView):
 
 class Buyer(StripeView):
     capabilities = {"PUT": Capability.COLONY_WRITE}
+    audits = {"PUT": "seller.assigned"}
 
     @extend_schema(operation_id="set_buyer", request=BuysFrom, responses=BuysFromOut)
     def put(self, request: Request) -> Response:

@@ -13,12 +13,14 @@ from django.views.decorators.csrf import csrf_exempt
 from billing import stripe_gateway as gateway
 from billing.domain.stripe_events import receive_event
 from billing.stripe_types import StripeNotSetUp, WebhookForged
+from gdpr.duties import owes, unrecorded
 
 BODY_BYTES_MAX = 512 * 1024  # an event of Stripe's has a tenth of that
 
 logger = logging.getLogger(__name__)
 
 
+@owes(POST=unrecorded("what Stripe says is only noted; billing.stripe_work records what comes of it"))
 @csrf_exempt
 def receive(request: HttpRequest) -> HttpResponse:
     if request.method != "POST":

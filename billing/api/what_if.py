@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from billing.api.price_fields import NewWhatIf, WhatIfOut
 from billing.domain.price_import import read_card
 from billing.domain.what_if import what_if
+from gdpr.duties import unrecorded
 from gdpr.scope import colony_tx
 from tenants.api.base import ManagementView
 from tenants.api.tenancy import find_tenant
@@ -17,6 +18,7 @@ from tenants.rules import Capability
 
 class WhatIf(ManagementView):
     capabilities = {"POST": Capability.COLONY_READ}
+    audits = {"POST": unrecorded("it works out what a price card would have cost, and changes nothing")}
 
     @extend_schema(operation_id="price_what_if", request=NewWhatIf, responses=WhatIfOut)
     def post(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from gdpr.duties import Duty
 from inference.api import cors, errors
 from inference.api.chat import create_chat_completion
 from inference.api.completions import create_completion
@@ -36,6 +37,13 @@ routes: Final[dict[str, tuple[str, Handler]]] = {
     "/openapi.json": ("GET", show_openapi),
     "/healthz": ("GET", healthz),
     "/readyz": ("GET", readyz),
+}
+
+# Refused tasks are `task.refused`; one that no hive began owes nothing and records nothing.
+audits: Final[dict[str, Duty]] = {
+    "/v1/chat/completions": "task.settled",
+    "/v1/completions": "task.settled",
+    "/hive/v1/receipts": "task.settled",
 }
 
 _log = logging.getLogger(__name__)

@@ -338,6 +338,13 @@ def _ensure_vetted(version: PolicyVersion) -> None:
     elif not vetted.refused:
         with scope_of(version.tenant_id):
             PolicyVersion.objects.filter(id=version.id).update(vetted_at=_vetted_at(vetted))
+            record(
+                "policy.vetted",
+                actor=_VETTER,
+                tenant_id=version.tenant_id,
+                object_ref=reference_of(version.id),
+                details={"number": version.number, "sha256": version.sha256},
+            )
     _refuse_unfit(version, vetted)
 
 

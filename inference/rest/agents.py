@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from gdpr.domain.requests import go_on
+from gdpr.duties import Duty, owes
 from hive_agent import protocol
 from inference.api.errors import envelope
 from inference.domain.erasures import note_forgotten
@@ -27,10 +28,11 @@ _decode_forgotten = msgspec.json.Decoder(protocol.Forgotten).decode
 _decode_join = msgspec.json.Decoder(protocol.JoinRequest).decode
 
 
-def in_envelope(method: str) -> Callable[[View], View]:
+def in_envelope(method: str, audits: Duty | None = None) -> Callable[[View], View]:
     """Refusals in the words of the API. `method` is the only one that is taken."""
 
     def decorate(view: View) -> View:
+        @owes(**({} if method == "GET" else {method: audits}))
         @csrf_exempt  # hives send no cookies
         @wraps(view)
         def guarded(request: HttpRequest) -> HttpResponse:
@@ -54,7 +56,7 @@ def in_envelope(method: str) -> Callable[[View], View]:
     return decorate
 
 
-@in_envelope("POST")
+@in_envelope("POST", audits=("hive.joined", "hive.rejoined"))
 def join(request: HttpRequest) -> HttpResponse:
     try:
         asked = _decode_join(request.body)

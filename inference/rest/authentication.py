@@ -15,6 +15,7 @@ from inference.api.local import is_local
 from tenants.api.addresses import client_of, headers_of
 from tenants.domain import impersonation
 from tenants.domain.addresses import NOWHERE
+from tenants.domain.auditors import record_reading
 from tenants.domain.authentication import Caller, Person, find_caller, find_home_caller, find_memberships
 from tenants.domain.key_use import KEY_USE
 from tenants.domain.rights import may
@@ -73,6 +74,8 @@ class ManagementAuthentication(BaseAuthentication):
         if person is not None:
             needed = Capability.COLONY_READ if request.method in SAFE_METHODS else Capability.COLONY_WRITE
             person = msgspec.structs.replace(person, sees_colony=may(person, needed))
+            match = request._request.resolver_match
+            record_reading(person, method=request.method or "", route=match.route if match else "")
         return user, person
 
     def _visitor(self, request: Request, token: str) -> Found:

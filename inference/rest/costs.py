@@ -48,6 +48,7 @@ UTILISATION: Final = ("gpu", "start", "present_ms", "busy_ms", "percent")
 
 class GpuCosts(ManagementView):
     capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": "gpu_cost.set"}
 
     @extend_schema(operation_id="list_gpu_costs", parameters=[PageQuery], responses=CostOut(many=True))
     def get(self, request: Request) -> Response:
@@ -122,6 +123,7 @@ class Utilisation(ManagementView):
 
 class ListPrices(ManagementView):
     capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": "list_price.entered"}
 
     @extend_schema(operation_id="list_list_prices", parameters=[PageQuery], responses=ListPriceOut(many=True))
     def get(self, request: Request) -> Response:

@@ -30,6 +30,7 @@ class Hives(ManagementView):
 
 class OneHive(ManagementView):
     capabilities = {"GET": Capability.COLONY_READ, "DELETE": Capability.COLONY_WRITE}
+    audits = {"DELETE": "hive.removed"}
 
     @extend_schema(operation_id="get_hive", responses=HiveOut)
     def get(self, request: Request, name: str) -> Response:
@@ -62,6 +63,7 @@ class HiveAttestation(ManagementView):
 
 class JoinTokens(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "hive.token_created"}
     shown_once = "token"
 
     @extend_schema(operation_id="create_join_token", request=NewJoinToken, responses={201: JoinTokenOut})

@@ -54,6 +54,7 @@ class OneTarget(ManagementView):
         "PUT": Capability.LIMITS_WRITE,
         "PATCH": Capability.LIMITS_WRITE,
     }
+    audits = {"PUT": "limits.changed", "PATCH": "limits.changed"}
 
     @extend_schema(operation_id="get_limits", responses=LimitsFields)
     def get(self, request: Request, kind: str, name: str) -> Response:

@@ -16,6 +16,7 @@ from tenants.rules import Capability
 
 class Models(ManagementView):
     capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": ("model.added", "model.placed")}
 
     @extend_schema(operation_id="list_models", parameters=[PageQuery], responses=ModelOut(many=True))
     def get(self, request: Request) -> Response:
@@ -44,6 +45,7 @@ class Models(ManagementView):
 
 class OneModel(ManagementView):
     capabilities = {"GET": Capability.COLONY_READ, "DELETE": Capability.COLONY_WRITE}
+    audits = {"DELETE": ("model.removed", "model.unplaced")}
 
     @extend_schema(operation_id="get_model", responses=ModelOut)
     def get(self, request: Request, name: str) -> Response:

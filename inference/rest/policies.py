@@ -10,6 +10,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from gdpr.duties import unrecorded
 from gdpr.models import AuditEntry
 from inference.domain import policies
 from inference.domain.dry_run import dry_run
@@ -71,6 +72,7 @@ class PolicyView(ManagementView):
 
 class Policies(PolicyView):
     capabilities = {"GET": Capability.POLICIES_READ, "POST": Capability.POLICIES_WRITE}
+    audits = {"POST": "policy.saved"}
 
     @extend_schema(operation_id="list_policies", parameters=[PolicyQuery], responses=PolicyOut(many=True))
     def get(self, request: Request) -> Response:
@@ -104,6 +106,7 @@ class Policies(PolicyView):
 
 class Settings(PolicyView):
     capabilities = {"GET": Capability.POLICIES_READ, "PATCH": Capability.COLONY_WRITE}
+    audits = {"PATCH": "policy.changed"}
 
     @extend_schema(operation_id="get_policy_settings", parameters=[OwnerQuery], responses=SettingsOut)
     def get(self, request: Request) -> Response:
@@ -143,6 +146,7 @@ class OnePolicy(PolicyView):
 
 class ActivatePolicy(PolicyView):
     capabilities = {"POST": Capability.POLICIES_WRITE}
+    audits = {"POST": "policy.activated"}
 
     @extend_schema(operation_id="activate_policy", request=Activate, responses=PolicyWithSource)
     def post(self, request: Request, version_id: UUID) -> Response:
@@ -154,6 +158,7 @@ class ActivatePolicy(PolicyView):
 
 class RollBackPolicy(PolicyView):
     capabilities = {"POST": Capability.POLICIES_WRITE}
+    audits = {"POST": ("policy.activated", "policy.deactivated")}
 
     @extend_schema(
         operation_id="roll_back_policy", request=RollBack, responses={200: PolicyWithSource, 204: None}
@@ -169,6 +174,7 @@ class RollBackPolicy(PolicyView):
 
 class DryRunPolicy(PolicyView):
     capabilities = {"POST": Capability.POLICIES_WRITE}
+    audits = {"POST": unrecorded("a dry run decides over the past, and changes nothing")}
 
     @extend_schema(operation_id="dry_run_policy", request=DryRun, responses=DryRunOut)
     def post(self, request: Request, version_id: UUID) -> Response:
@@ -183,6 +189,7 @@ class DryRunPolicy(PolicyView):
 
 class DryRunSource(PolicyView):
     capabilities = {"POST": Capability.POLICIES_WRITE}
+    audits = {"POST": unrecorded("a dry run decides over the past, and changes nothing")}
 
     @extend_schema(operation_id="dry_run_source", request=DryRunOfSource, responses=DryRunOut)
     def post(self, request: Request) -> Response:

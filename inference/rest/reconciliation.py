@@ -101,6 +101,7 @@ class ExplainedDifference(DifferenceOut):
 
 class Reports(ManagementView):
     capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": "books.reconciled"}
 
     @extend_schema(
         operation_id="list_reconciliations", parameters=[ReportsQuery], responses=ReportOut(many=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -46,6 +46,20 @@ def hand_over_of(http: HttpRequest, caller: Caller | None, actor: Actor, status:
             request_id=answered_request.get(),
             # Of wrong keys only the sum is kept: whoever guesses would choose how many entries there are.
             asked="" if is_nobody else _asked(http),
+        )
+    )
+
+
+def note_login_refused(*, request: HttpRequest, code: str, status: int, **_: Any) -> None:
+    """By where they come from: whether there is such an account is told to nobody, and so kept nowhere."""
+    HANDED.append(
+        Refusal(
+            "auth.refused",
+            "",
+            str(Actor("source", source_pseudonym(client_of(request)))),
+            code,
+            status,
+            asked=_asked(request),
         )
     )
 

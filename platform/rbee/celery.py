@@ -67,6 +67,11 @@ app.conf.update(
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
         "retention": {"task": "gdpr.apply_retention", "schedule": crontab(hour="3", minute="47")},
         "books that are over": {"task": "billing.forget_books", "schedule": crontab(hour="3", minute="57")},
+        "months of the audit log": {
+            "task": "gdpr.keep_audit_months",
+            "schedule": crontab(hour="4", minute="37"),
+        },
+        "SIEM": {"task": "gdpr.forward_audit_log", "schedule": 15.0, "options": {"expires": 15.0}},
         "fences": {"task": "billing.sweep_fences", "schedule": crontab(hour="3", minute="27")},
         "invoices of the month before": {
             "task": "billing.close_periods",
@@ -93,6 +98,7 @@ app.conf.update(
         },
         "join tokens": {"task": "inference.sweep_join_tokens", "schedule": crontab(minute="37")},
         "invitations": {"task": "tenants.mail_invitations", "schedule": 60.0, "options": {"expires": 60.0}},
+        "auditors": {"task": "tenants.end_auditors", "schedule": 60.0, "options": {"expires": 60.0}},
         "hives' Redis users": {
             "task": "inference.restore_hive_acls",
             "schedule": 15.0,

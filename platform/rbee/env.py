@@ -94,6 +94,10 @@ class Env:
     stripe_tax: bool
     stripe_topup_range: tuple[int, int]
     stripe_fee_basis_points: int
+    siem_url: str
+    siem_format: str
+    siem_ca: str
+    audit_archive_dir: Path | None
 
     @property
     def is_business(self) -> bool:
@@ -207,6 +211,15 @@ def _url(*schemes: str) -> Callable[[str], str]:
         if (
             parts.scheme not in schemes or not parts.hostname or parts.port == 0
         ):  # `.port` raises beyond 65535
+            raise ValueError
+        return text
+
+    return read
+
+
+def _host_and_port(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text and (urlsplit(_url(*schemes)(text)).port is None or urlsplit(text).path.strip("/")):
             raise ValueError
         return text
 
@@ -485,4 +498,12 @@ VARIABLES: dict[str, Variable] = {
     "RBEE_STRIPE_FEE_BASIS_POINTS": Variable(
         _between(0, 10_000), "the platform's share of what is sold for others, from 0 to 10000", "3000"
     ),
+    # Where the audit log is sent as it grows.
+    "RBEE_SIEM_URL": Variable(
+        _host_and_port("tcp", "tls"), "the address of a syslog receiver, such as tls://siem.example.org:6514"
+    ),
+    "RBEE_SIEM_FORMAT": Variable(_choice("json", "cef"), "json or cef", "json"),
+    "RBEE_SIEM_CA": Variable(str, "the path of a file of certificate authorities for tls://"),
+    # Best a folder that nobody can change what is in: a mount with object lock, or WORM storage.
+    "RBEE_AUDIT_ARCHIVE_DIR": Variable(_path_or_none, "a folder for closed months of the audit log"),
 }

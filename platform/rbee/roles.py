@@ -74,6 +74,7 @@ def grant_tables(connection: BaseDatabaseWrapper, application_role: str) -> None
         for function in (
             "rbee_make_partitions",
             "rbee_drop_decisions",
+            "rbee_drop_audit_month",
             "rbee_drop_usage_month",
             "rbee_rewrite_table",
             "rbee_forget_subject",

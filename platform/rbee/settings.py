@@ -38,6 +38,7 @@ MIDDLEWARE = [
     "rbee.pages.content_security_policy",
     "rbee.sources.remember_source",
     *accounts.MIDDLEWARE,
+    "rbee.one_transaction.one_transaction",
 ]
 ROOT_URLCONF = "rbee.urls"
 ASGI_APPLICATION = "rbee.asgi.application"

@@ -85,6 +85,17 @@ def secret_from_input(prompt: str, *, repeat: bool = False) -> str:
     return secret
 
 
+def until_of(days: int | None) -> dict[str, str]:
+    """The field of a body that says when so many days from now are over."""
+    from datetime import UTC, datetime, timedelta
+
+    if days is None:
+        return {}
+    # A minute less, so that the most that a queen takes is taken by one whose clock is a little behind.
+    end = datetime.now(UTC) + timedelta(days=days) - timedelta(minutes=1)
+    return {"until": end.strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
 def _scalar(text: str) -> str | int | float | bool:
     if text in {"true", "false"}:
         return text == "true"

@@ -21,6 +21,7 @@ from rbee_cli.commands import (
     audit_proofs,
     billing,
     billing_stripe,
+    breach,
     chat,
     cost,
     gdpr,
@@ -78,6 +79,7 @@ audit_proofs.add_to(audit.app)
 billing_stripe.add_to(billing.app)
 app.add_typer(billing.app, name="billing")
 
+app.add_typer(breach.app, name="breach")
 app.add_typer(cost.app, name="cost")
 app.add_typer(model.app, name="model")
 app.add_typer(hive.app, name="hive")

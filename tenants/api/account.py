@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from gdpr.scope import colony_tx
 from tenants.api.base import ManagementView, deleted_response
 from tenants.api.fields import Slug
-from tenants.api.members import MemberOut
+from tenants.api.members import MemberOut, Until
 from tenants.api.tenancy import TenantOut, refuse_operator_slug
 from tenants.domain.accounts import create_operator
 from tenants.domain.authentication import find_memberships
@@ -54,6 +54,7 @@ class NewOperator(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=200, default="", allow_blank=True)
     password = serializers.CharField(max_length=128, trim_whitespace=False)
     role = serializers.ChoiceField([role for role in Role.choices if role[0] != Role.OWNER], required=False)
+    until = Until()
 
 
 class Account(ManagementView):
@@ -86,6 +87,7 @@ class Account(ManagementView):
 
 class OwnTenants(ManagementView):
     capabilities = {"POST": Capability.ACCOUNT}
+    audits = {"POST": "tenant.created"}
 
     @extend_schema(operation_id="sign_up_tenant", request=OwnTenant, responses={201: TenantOut})
     def post(self, request: Request) -> Response:
@@ -110,6 +112,7 @@ class OwnTenants(ManagementView):
 
 class OwnMembership(ManagementView):
     capabilities = {"DELETE": Capability.ACCOUNT}
+    audits = {"DELETE": "member.removed"}
 
     @extend_schema(operation_id="leave_tenant", responses={200: None})
     def delete(self, request: Request, slug: str) -> Response:
@@ -124,6 +127,7 @@ class OwnMembership(ManagementView):
 
 class Operators(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "member.added"}
 
     @extend_schema(operation_id="create_operator", request=NewOperator, responses={201: MemberOut})
     def post(self, request: Request) -> Response:
@@ -134,6 +138,7 @@ class Operators(ManagementView):
             name=body["name"],
             password=body["password"],
             role=body.get("role", ""),
+            until=body.get("until"),
             actor=self.actor,
         )
         with colony_tx("a member"):

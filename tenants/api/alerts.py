@@ -55,6 +55,7 @@ class Alerts(ManagementView):
 
 class CloseAlert(ManagementView):
     capabilities = {"POST": Capability.ALERTS_WRITE}
+    audits = {"POST": "alert.closed"}
 
     @extend_schema(operation_id="close_alert", request=None, responses=AlertOut)
     def post(self, request: Request, alert: UUID) -> Response:

@@ -23,6 +23,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from gdpr.domain.audit import Actor, answered_request, asked_from
+from gdpr.duties import Duty
 from gdpr.ids import uuid7
 from tenants.api.addresses import source_of
 from tenants.api.permissions import CanManage, caller_of, user_of
@@ -80,6 +81,7 @@ class ManagementView(APIView):
     permission_classes = [CanManage]
     # By method; a tuple holds alternatives. What is not here is closed.
     capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
+    audits: ClassVar[Mapping[str, Duty]] = {}  # by method, of those that change something: `gdpr.duties`
     shown_once: ClassVar[str] = ""  # the field of a POST's answer that holds a secret
     has_etag: ClassVar[bool] = False  # its changes take If-Match: `tenants.api.etags`
 

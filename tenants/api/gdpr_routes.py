@@ -2,7 +2,10 @@
 
 from django.urls import path
 
+from tenants.api.audit import AuditEntries
+from tenants.api.audit_export import AuditExport
 from tenants.api.audit_proofs import Checkpoint, Key, Proof
+from tenants.api.audit_retention import AuditRetention
 from tenants.api.consents import Consents, ConsentTexts, OneConsent
 from tenants.api.data_map import ErasurePlan, ExportSchema, ProcessingRecord, Retention
 from tenants.api.data_requests import Requests, RetryRequest
@@ -43,4 +46,7 @@ urlpatterns = [
     path("keys", EncryptionKeys.as_view()),
     path("keys/retire", RetireEncryptionKey.as_view()),
     path("keys/rotate", RotateEncryptionKey.as_view()),
+    path("audit/entries", AuditEntries.as_view()),
+    path("audit/export", AuditExport.as_view()),
+    path("audit/retention", AuditRetention.as_view()),
 ]

@@ -44,6 +44,7 @@ class NewImpersonation(serializers.Serializer[Any]):
 
 class BeginImpersonation(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "impersonation.began"}
     shown_once = "token"
 
     @extend_schema(operation_id="impersonate", request=NewImpersonation, responses={201: BegunImpersonation})
@@ -82,6 +83,7 @@ class Impersonations(ManagementView):
 
 class OneImpersonation(ManagementView):
     capabilities = {"DELETE": (Capability.IMPERSONATIONS_END, Capability.COLONY_WRITE)}
+    audits = {"DELETE": "impersonation.ended"}
 
     @extend_schema(operation_id="end_impersonation", responses={200: ImpersonationOut})
     def delete(self, request: Request, visit: UUID) -> Response:

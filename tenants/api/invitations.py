@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from gdpr.scope import tenant_tx
 from tenants.api.base import ManagementView, deleted_response, list_response, page_of
 from tenants.api.fields import ShownOnce
-from tenants.api.members import MemberOut, require_giving
+from tenants.api.members import MemberOut, Until, require_giving
 from tenants.api.permissions import is_operator, user_of
 from tenants.api.tenancy import TenantQuery, scope_of, tenant_of
 from tenants.domain import invitations
@@ -25,11 +25,14 @@ from tenants.rules import Capability
 class InvitationOut(serializers.ModelSerializer[Invitation]):
     object = serializers.CharField(default="invitation", read_only=True)
     tenant = serializers.CharField(source="tenant.slug")
+    until = serializers.DateTimeField(
+        source="ends_at", allow_null=True, help_text="Of an auditor; null: for good"
+    )
 
     class Meta:
         model = Invitation
         fields = [
-            "id", "object", "tenant", "email", "role", "created_at", "expires_at", "mailed_at", "accepted_at",
+            "id", "object", "tenant", "email", "role", "until", "created_at", "expires_at", "mailed_at", "accepted_at",
             "revoked_at",
         ]  # fmt: skip
 
@@ -44,6 +47,7 @@ class MadeInvitation(InvitationOut):
 class NewInvitation(serializers.Serializer[Any]):
     email = serializers.EmailField(max_length=254)
     role = serializers.ChoiceField(Role.choices, default=Role.VIEWER)
+    until = Until()
     tenant = serializers.SlugField(default="", allow_blank=True, help_text="For the operator; else your own")
 
 
@@ -67,6 +71,7 @@ class Acceptance(serializers.Serializer[Any]):
 
 class Invitations(ManagementView):
     capabilities = {"GET": Capability.MEMBERS_READ, "POST": Capability.MEMBERS_WRITE}
+    audits = {"POST": "invitation.created"}
     shown_once = "link"
 
     @extend_schema(
@@ -88,7 +93,9 @@ class Invitations(ManagementView):
         body = self.read_body(NewInvitation)
         require_giving(self.caller, body["role"])
         tenant = tenant_of(self.caller, body["tenant"])
-        made, token = invitations.invite(tenant.id, email=body["email"], role=body["role"], actor=self.actor)
+        made, token = invitations.invite(
+            tenant.id, email=body["email"], role=body["role"], until=body.get("until"), actor=self.actor
+        )
         # Whoever holds the link can make the account of that address, so only the operator is ever told.
         is_told = is_operator(self.caller) and not settings.RBEE.smtp_url
         link = invitations.link_of(token) if is_told else None
@@ -102,6 +109,7 @@ class Invitations(ManagementView):
 
 class OneInvitation(ManagementView):
     capabilities = {"DELETE": Capability.MEMBERS_WRITE}
+    audits = {"DELETE": "invitation.withdrawn"}
 
     @extend_schema(operation_id="withdraw_invitation", responses={200: None})
     def delete(self, request: Request, invitation: UUID) -> Response:
@@ -115,6 +123,7 @@ class OneInvitation(ManagementView):
 
 class AcceptInvitation(ManagementView):
     capabilities = {"POST": Capability.PUBLIC}
+    audits = {"POST": "invitation.accepted"}
 
     @extend_schema(operation_id="accept_invitation", request=Acceptance, responses={201: MemberOut})
     def post(self, request: Request) -> Response:

@@ -37,6 +37,7 @@ class ReportLeak(ManagementView):
     tells nobody more than they know."""
 
     capabilities = {"POST": Capability.PUBLIC}
+    audits = {"POST": "key.leak_reported"}
     throttle_classes = [AddressThrottle]
     calls_per_minute = 10
 

@@ -70,6 +70,7 @@ class KeyView(ManagementView):
 
 class Keys(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+    audits = {"POST": "key.issued"}
     shown_once = "key"
 
     @extend_schema(operation_id="list_keys", parameters=[KeyQuery], responses=KeyOut(many=True))
@@ -109,6 +110,7 @@ class OneKey(KeyView):
         "PATCH": Capability.KEYS_WRITE,
         "DELETE": Capability.KEYS_WRITE,
     }
+    audits = {"PATCH": ("key.changed", "key.moved"), "DELETE": "key.revoked"}
 
     @extend_schema(operation_id="get_key", responses=KeyOut)
     def get(self, request: Request, key: str) -> Response:
@@ -138,6 +140,7 @@ class OneKey(KeyView):
 
 class RotateKey(KeyView):
     capabilities = {"POST": Capability.KEYS_WRITE}
+    audits = {"POST": "key.rotated"}
     shown_once = "key"
 
     @extend_schema(operation_id="rotate_key", request=Rotation, responses=RotatedKey)

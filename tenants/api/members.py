@@ -20,20 +20,34 @@ from tenants.models import Member
 from tenants.rules import Capability
 
 
+class Until(serializers.DateTimeField):
+    def __init__(self, **more: Any) -> None:
+        super().__init__(
+            required=False,
+            allow_null=True,
+            help_text="Of an auditor, who has to have an end: at most 90 days",
+            **more,
+        )
+
+
 class MemberOut(serializers.ModelSerializer[Member]):
     object = serializers.CharField(default="member", read_only=True)
     tenant = serializers.CharField(source="tenant.slug")
     user = serializers.UUIDField(source="user_id")
     email = serializers.CharField(source="user.email")
     name = serializers.CharField(source="user.name")
+    until = serializers.DateTimeField(
+        source="ends_at", allow_null=True, help_text="Of an auditor; null: for good"
+    )
 
     class Meta:
         model = Member
-        fields = ["id", "object", "tenant", "user", "email", "name", "role", "created_at"]
+        fields = ["id", "object", "tenant", "user", "email", "name", "role", "until", "created_at"]
 
 
 class RoleChange(serializers.Serializer[Any]):
     role = serializers.ChoiceField(Role.choices)
+    until = Until()
 
 
 class MemberQuery(TenantQuery):
@@ -66,6 +80,7 @@ class OneMember(ManagementView):
         "PATCH": Capability.MEMBERS_WRITE,
         "DELETE": Capability.MEMBERS_WRITE,
     }
+    audits = {"PATCH": "member.role_changed", "DELETE": "member.removed"}
 
     @extend_schema(operation_id="get_member", responses=MemberOut)
     def get(self, request: Request, member: UUID) -> Response:
@@ -74,11 +89,12 @@ class OneMember(ManagementView):
     @extend_schema(operation_id="change_role", request=RoleChange, responses=MemberOut)
     def patch(self, request: Request, member: UUID) -> Response:
         found = self.found(member)
-        role = self.read_body(RoleChange)["role"]
+        body = self.read_body(RoleChange)
+        role = body["role"]
         require_giving(self.caller, role)
         scope = scope_of(self.caller, "a member, if unchanged")
         with unchanged(request, scope, found, lambda row: self.shown(row.id)):
-            members.change_role(found, role, actor=self.actor)
+            members.change_role(found, role, actor=self.actor, until=body.get("until"))
         return tagged(self.shown(member))
 
     @extend_schema(operation_id="remove_member", responses={200: None})

@@ -60,6 +60,7 @@ class PlanView(ManagementView):
 
 class Plans(PlanView):
     capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": "plan.created"}
 
     @extend_schema(operation_id="list_plans", parameters=[PageQuery], responses=PlanOut(many=True))
     def get(self, request: Request) -> Response:
@@ -79,6 +80,7 @@ class OnePlan(PlanView):
         "PATCH": Capability.COLONY_WRITE,
         "DELETE": Capability.COLONY_WRITE,
     }
+    audits = {"PATCH": "plan.changed", "DELETE": "plan.deleted"}
 
     @extend_schema(operation_id="get_plan", responses=PlanOut)
     def get(self, request: Request, slug: str) -> Response:

@@ -53,6 +53,7 @@ class ProjectView(ManagementView):
 
 class Projects(ProjectView):
     capabilities = {"GET": Capability.PROJECTS_READ, "POST": Capability.PROJECTS_WRITE}
+    audits = {"POST": "project.created"}
 
     @extend_schema(operation_id="list_projects", parameters=[ProjectQuery], responses=ProjectOut(many=True))
     def get(self, request: Request) -> Response:
@@ -83,6 +84,7 @@ class OneProject(ProjectView):
         "PATCH": Capability.PROJECTS_WRITE,
         "DELETE": Capability.PROJECTS_WRITE,
     }
+    audits = {"PATCH": "project.renamed", "DELETE": "project.archived"}
 
     @extend_schema(operation_id="get_project", parameters=[OneProjectQuery], responses=ProjectOut)
     def get(self, request: Request, project: str) -> Response:

@@ -85,6 +85,7 @@ class SingleSignOn(ManagementView):
         "PUT": Capability.COLONY_WRITE,
         "DELETE": Capability.COLONY_WRITE,
     }
+    audits = {"PUT": "identity_provider.set", "DELETE": "identity_provider.removed"}
 
     @extend_schema(operation_id="get_single_sign_on", responses=ProviderOut)
     def get(self, request: Request, slug: str) -> Response:

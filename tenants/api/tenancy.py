@@ -94,6 +94,7 @@ class TenantsQuery(PageQuery):
 
 class Tenants(ManagementView):
     capabilities = {"GET": Capability.TENANT_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": "tenant.created"}
 
     @extend_schema(operation_id="list_tenants", parameters=[TenantsQuery], responses=TenantOut(many=True))
     def get(self, request: Request) -> Response:
@@ -144,6 +145,7 @@ class OneTenant(TenantView):
         "PATCH": (Capability.TENANT_WRITE, Capability.COLONY_WRITE),
         "DELETE": (Capability.TENANT_DELETE, Capability.COLONY_WRITE),
     }
+    audits = {"PATCH": "tenant.changed", "DELETE": "tenant.deleted"}
 
     @extend_schema(operation_id="get_tenant", responses=TenantOut)
     def get(self, request: Request, slug: str) -> Response:
@@ -181,6 +183,7 @@ class Suspension(serializers.Serializer[Any]):
 
 class SuspendTenant(TenantView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "tenant.suspended"}
 
     @extend_schema(operation_id="suspend_tenant", request=Suspension, responses=TenantOut)
     def post(self, request: Request, slug: str) -> Response:
@@ -192,6 +195,7 @@ class SuspendTenant(TenantView):
 
 class ResumeTenant(TenantView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": "tenant.resumed"}
 
     @extend_schema(operation_id="resume_tenant", request=None, responses=TenantOut)
     def post(self, request: Request, slug: str) -> Response:
@@ -200,6 +204,7 @@ class ResumeTenant(TenantView):
 
 class RestoreTenant(TenantView):
     capabilities = {"POST": (Capability.TENANT_DELETE, Capability.COLONY_WRITE)}
+    audits = {"POST": "tenant.restored"}
 
     @extend_schema(operation_id="restore_tenant", request=None, responses=TenantOut)
     def post(self, request: Request, slug: str) -> Response:
@@ -209,6 +214,7 @@ class RestoreTenant(TenantView):
 
 class TransferTenant(TenantView):
     capabilities = {"POST": (Capability.TENANT_TRANSFER, Capability.COLONY_WRITE)}
+    audits = {"POST": "tenant.transferred"}
 
     @extend_schema(operation_id="transfer_tenant", request=Transfer, responses=TenantOut)
     def post(self, request: Request, slug: str) -> Response:

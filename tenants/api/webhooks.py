@@ -77,6 +77,7 @@ class WebhookView(ManagementView):
 
 class Webhooks(WebhookView):
     capabilities = {"GET": Capability.WEBHOOKS_READ, "POST": Capability.WEBHOOKS_WRITE}
+    audits = {"POST": "webhook.created"}
     shown_once = "secret"
 
     @extend_schema(operation_id="list_webhooks", parameters=[WebhookQuery], responses=WebhookOut(many=True))
@@ -112,6 +113,7 @@ class Events(WebhookView):
 
 class OneWebhook(WebhookView):
     capabilities = {"GET": Capability.WEBHOOKS_READ, "DELETE": Capability.WEBHOOKS_WRITE}
+    audits = {"DELETE": "webhook.deleted"}
 
     @extend_schema(operation_id="get_webhook", responses=WebhookOut)
     def get(self, request: Request, webhook: UUID) -> Response:
@@ -125,6 +127,7 @@ class OneWebhook(WebhookView):
 
 class PingWebhook(WebhookView):
     capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+    audits = {"POST": "webhook.pinged"}
 
     @extend_schema(operation_id="test_webhook", request=None, responses={202: DeliveryOut})
     def post(self, request: Request, webhook: UUID) -> Response:
@@ -135,6 +138,7 @@ class PingWebhook(WebhookView):
 
 class RotateWebhook(WebhookView):
     capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+    audits = {"POST": "webhook.rotated"}
     shown_once = "secret"
 
     @extend_schema(operation_id="rotate_webhook_secret", request=WebhookRotation, responses=WebhookWithSecret)
@@ -146,6 +150,7 @@ class RotateWebhook(WebhookView):
 
 class PauseWebhook(WebhookView):
     capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+    audits = {"POST": "webhook.paused"}
 
     @extend_schema(operation_id="pause_webhook", request=None, responses=WebhookOut)
     def post(self, request: Request, webhook: UUID) -> Response:
@@ -154,6 +159,7 @@ class PauseWebhook(WebhookView):
 
 class ResumeWebhook(WebhookView):
     capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+    audits = {"POST": "webhook.resumed"}
 
     @extend_schema(operation_id="resume_webhook", request=None, responses=WebhookOut)
     def post(self, request: Request, webhook: UUID) -> Response:
@@ -162,6 +168,7 @@ class ResumeWebhook(WebhookView):
 
 class ReplayWebhook(WebhookView):
     capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+    audits = {"POST": "webhook.replayed"}
 
     @extend_schema(operation_id="replay_webhook", request=Replay, responses={202: Replayed})
     def post(self, request: Request, webhook: UUID) -> Response:
@@ -204,6 +211,7 @@ class OneDelivery(WebhookView):
 
 class ReplayDelivery(WebhookView):
     capabilities = {"POST": Capability.WEBHOOKS_WRITE}
+    audits = {"POST": "webhook.replayed"}
 
     @extend_schema(operation_id="replay_webhook_delivery", request=None, responses={202: Replayed})
     def post(self, request: Request, webhook: UUID, delivery: UUID) -> Response:

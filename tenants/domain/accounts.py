@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.password_validation import validate_password
@@ -44,7 +46,9 @@ def create_account(*, email: str, name: str, password: str, actor: Actor) -> Use
     return user
 
 
-def create_operator(*, email: str, name: str, password: str, role: str = "", actor: Actor) -> Member:
+def create_operator(
+    *, email: str, name: str, password: str, role: str = "", until: datetime | None = None, actor: Actor
+) -> Member:
     """A person of the operator's tenant: its owner if it has none, else an administrator, unless `role` says otherwise.
     An account that exists keeps its password. Raises TenantRefused, TenantTaken and StateRefused."""
     with transaction.atomic():
@@ -55,4 +59,5 @@ def create_operator(*, email: str, name: str, password: str, role: str = "", act
                 raise TenantRefused("tenant", "This colony has no operator yet: run `manage.py bootstrap`.")
             has_owner = Member.objects.filter(tenant=tenant, role=Role.OWNER).exists()
         user = find_user(email) or create_account(email=email, name=name, password=password, actor=actor)
-        return add_member(tenant.id, user, role or (Role.ADMIN if has_owner else Role.OWNER), actor=actor)
+        role = role or (Role.ADMIN if has_owner else Role.OWNER)
+        return add_member(tenant.id, user, role, actor=actor, until=until)

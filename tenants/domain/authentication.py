@@ -133,7 +133,8 @@ FIRST_PROJECT = """
 MEMBERSHIPS = f"""
     SELECT {FIELDS}, m.role, {FIRST_PROJECT} AS project_id
     FROM tenants_member m JOIN tenants_tenant t ON t.id = m.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-    WHERE m.user_id = %(it)s AND t.status <> 'closed' ORDER BY m.id
+    WHERE m.user_id = %(it)s AND t.status <> 'closed' AND (m.ends_at IS NULL OR m.ends_at > statement_timestamp())
+    ORDER BY m.id
 """  # noqa: S608 -- constants
 VISITED = f"""
     SELECT {FIELDS}, i.id AS impersonation_id, i.mac, i.operator, i.writes, {FIRST_PROJECT} AS project_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hmac
 import secrets
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -25,8 +25,9 @@ from gdpr.secrets import macs
 from tenants.domain.accounts import create_account, find_user, has_verified
 from tenants.domain.mail_queue import mail_each
 from tenants.domain.members import add_member
-from tenants.domain.outbox import publish
+from tenants.domain.outbox import moment_text, publish
 from tenants.domain.tenancy import StateRefused, TenantRefused
+from tenants.domain.terms_of_members import term_of
 from tenants.enums import Role, TenantStatus
 from tenants.models import Invitation, Member, Tenant, User
 
@@ -47,10 +48,13 @@ class LoginFirst(TenantRefused):
     """The invited address has an account: its owner accepts, logged in."""
 
 
-def invite(tenant_id: UUID, *, email: str, role: str, actor: Actor) -> tuple[Invitation, str]:
+def invite(
+    tenant_id: UUID, *, email: str, role: str, actor: Actor, until: datetime | None = None
+) -> tuple[Invitation, str]:
     """The invitation and its token. Again for the same address: with this role, and another token. Raises
-    StateRefused for who is a member already."""
+    StateRefused for who is a member already, TenantRefused for a time of an auditor that makes no sense."""
     email = email.strip().lower()
+    ends_at = term_of(role, until)
     with tenant_tx(tenant_id):
         Tenant.objects.select_for_update().get(id=tenant_id)
         # In one query: who has an account elsewhere takes no longer than who has none.
@@ -69,12 +73,13 @@ def invite(tenant_id: UUID, *, email: str, role: str, actor: Actor) -> tuple[Inv
             salt=secrets.token_bytes(16),
             invited_by=str(actor),
             expires_at=timezone.now() + LIFETIME,
+            ends_at=ends_at,
         )
         record(
             "invitation.created",
             actor=actor,
             object_ref=_ref(invitation),
-            details={"role": str(role)},
+            details={"role": str(role)} | ({"until": moment_text(ends_at)} if ends_at else {}),
             private={"contact": {"email": email}},
             subject=invitation.id.hex,  # who has no account has no other name
         )
@@ -113,7 +118,9 @@ def accept(token: str, *, user: User | None, name: str = "", password: str = "")
             raise LoginFirst("token", "Log in with the address that was invited, then accept.")
         else:
             account = user
-        member = add_member(tenant.id, account, invitation.role, actor=Actor.user(account.id))
+        member = add_member(
+            tenant.id, account, invitation.role, actor=Actor.user(account.id), until=invitation.ends_at
+        )
         invitation.accepted_at = timezone.now()
         invitation.save(update_fields=["accepted_at"])
         record(
@@ -199,6 +206,7 @@ def _is_open(invitation: Invitation) -> bool:
         invitation.accepted_at is None
         and invitation.revoked_at is None
         and invitation.expires_at > timezone.now()
+        and (invitation.ends_at is None or invitation.ends_at > timezone.now())
     )
 
 

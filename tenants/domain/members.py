@@ -3,51 +3,58 @@ role, so it is never without one by mistake."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from gdpr.domain.audit import Actor, record
 from gdpr.scope import tenant_tx
-from tenants.domain.outbox import publish
+from tenants.domain.outbox import moment_text, publish
 from tenants.domain.tenancy import StateRefused
+from tenants.domain.terms_of_members import term_of
 from tenants.enums import Role
 from tenants.models import Member, Tenant, User
 
 
-def add_member(tenant_id: UUID, user: User, role: str, *, actor: Actor) -> Member:
-    """Raises StateRefused for who is a member already, and for a second owner."""
+def add_member(
+    tenant_id: UUID, user: User, role: str, *, actor: Actor, until: datetime | None = None
+) -> Member:
+    """`until`: of an auditor. Raises StateRefused for who is a member already and for a second owner, TenantRefused for
+    a time that makes no sense."""
+    ends_at = term_of(role, until)
     with tenant_tx(tenant_id):
         _lock(tenant_id)
         if Member.objects.filter(user=user).exists():
             raise StateRefused("email", "They are a member already.")
         if role == Role.OWNER and Member.objects.filter(role=Role.OWNER).exists():
             raise StateRefused("role", "There is an owner; let them transfer the ownership.")
-        member = Member.objects.create(tenant_id=tenant_id, user=user, role=role)
+        member = Member.objects.create(tenant_id=tenant_id, user=user, role=role, ends_at=ends_at)
         record(
             "member.added",
             actor=actor,
             object_ref=_ref(member),
-            details={"role": str(role), "user": user.id.hex},
+            details={"role": str(role), "user": user.id.hex} | _until(ends_at),
         )
         publish("member.joined", tenant_id, _data(member))
     return member
 
 
-def change_role(member: Member, role: str, *, actor: Actor) -> Member:
-    """Raises StateRefused for the owner's."""
+def change_role(member: Member, role: str, *, actor: Actor, until: datetime | None = None) -> Member:
+    """Also how an auditor's time is changed. Raises StateRefused for the owner's, TenantRefused as `add_member` does."""
+    ends_at = term_of(role, until)
     with tenant_tx(member.tenant_id):
         _lock(member.tenant_id)
         member = Member.objects.select_related("user").get(id=member.id)
         if Role.OWNER in {member.role, role}:
             raise StateRefused("role", "Ownership changes by transfer only.")
-        if member.role != role:
+        if (member.role, member.ends_at) != (role, ends_at):
             record(
                 "member.role_changed",
                 actor=actor,
                 object_ref=_ref(member),
-                details={"from": member.role, "to": str(role), "user": member.user_id.hex},
+                details={"from": member.role, "to": str(role), "user": member.user_id.hex} | _until(ends_at),
             )
-            member.role = role
-            member.save(update_fields=["role"])
+            member.role, member.ends_at = role, ends_at
+            member.save(update_fields=["role", "ends_at"])
             publish("member.changed", member.tenant_id, _data(member))
     return member
 
@@ -83,8 +90,8 @@ def transfer_ownership(to: Member, *, actor: Actor) -> Member:
             owner.role = Role.ADMIN
             owner.save(update_fields=["role"])
             publish("member.changed", to.tenant_id, _data(owner))
-        to.role = Role.OWNER
-        to.save(update_fields=["role"])
+        to.role, to.ends_at = Role.OWNER, None
+        to.save(update_fields=["role", "ends_at"])
         publish("member.changed", to.tenant_id, _data(to))
         record(
             "tenant.transferred",
@@ -98,6 +105,10 @@ def transfer_ownership(to: Member, *, actor: Actor) -> Member:
 def _lock(tenant_id: UUID) -> None:
     """One change of a tenant's members at a time."""
     Tenant.objects.select_for_update().get(id=tenant_id)
+
+
+def _until(ends_at: datetime | None) -> dict[str, str]:
+    return {"until": moment_text(ends_at)} if ends_at else {}
 
 
 def _data(member: Member) -> dict[str, str]:

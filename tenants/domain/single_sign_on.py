@@ -55,8 +55,10 @@ def _set(
     actor: Actor,
 ) -> IdentityProvider:
     domains = sorted({domain.strip().lower() for domain in domains})
-    if default_role == Role.OWNER:
-        raise TenantRefused("default_role", "A provider brings no owners.")
+    if default_role in {Role.OWNER, Role.AUDITOR}:
+        raise TenantRefused(
+            "default_role", "A provider brings no owners, and no auditors: their time has an end."
+        )
     with colony_tx("identity provider of a tenant"):
         others = IdentityProvider.objects.exclude(tenant_id=tenant_id)
         if others.filter(domains__overlap=domains).exists():

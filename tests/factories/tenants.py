@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 from allauth.account.models import EmailAddress
+from django.utils.timezone import now
 
 from gdpr.domain.audit import Actor
 from gdpr.scope import colony_tx
@@ -51,7 +53,12 @@ def make_member(tenant: Tenant | None = None, role: str = "viewer", user: User |
     user = user or make_user(password=PASSWORD)
     EmailAddress.objects.get_or_create(user=user, email=user.email, verified=True, primary=True)
     with colony_tx("tests"):
-        return Member.objects.create(tenant=tenant or make_project().tenant, user=user, role=role)
+        return Member.objects.create(
+            tenant=tenant or make_project().tenant,
+            user=user,
+            role=role,
+            ends_at=now() + timedelta(days=30) if role == "auditor" else None,
+        )
 
 
 def unique(kind: str) -> str:

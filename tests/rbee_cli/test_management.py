@@ -26,18 +26,20 @@ def test_audit_log_is_looked_through(secure: SecureSystem) -> None:
     kid = secure.run_json("key", "create", "--tenant", "audited")["kid"]
     secure.run("key", "revoke", kid, "--yes")
 
-    rows = secure.run_json("audit", "list", "--tenant", "audited", "--event", "key.*")
+    rows = secure.run_json("audit", "search", "--tenant", "audited", "--event", "key.*")
 
     assert [(row["event"], row["about"], row["tenant"]) for row in rows] == [
         ("key.revoked", f"key:{kid}", "audited"),
         ("key.issued", f"key:{kid}", "audited"),
     ]
-    assert secure.run_json("audit", "list", "--about", f"key:{kid}", "--limit", "1") == rows[:1]
-    assert secure.run_json("audit", "list", "--actor", rows[0]["actor"], "--about", f"key:{kid}") == rows
-    assert secure.run_json("audit", "list", "--tenant", "audited", "--until", rows[1]["at"]) != []
-    assert secure.run_json("audit", "list", "--about", f"key:{kid}", "--since", "2099-01-01T00:00:00Z") == []
-    assert "key.revoked" in secure.run("audit", "list", "--about", f"key:{kid}").stdout
-    refused = secure.run("audit", "list", "--since", "yesterday", check=False)
+    assert secure.run_json("audit", "search", "--about", f"key:{kid}", "--limit", "1") == rows[:1]
+    assert secure.run_json("audit", "search", "--actor", rows[0]["actor"], "--about", f"key:{kid}") == rows
+    assert secure.run_json("audit", "search", "--tenant", "audited", "--until", rows[1]["at"]) != []
+    assert (
+        secure.run_json("audit", "search", "--about", f"key:{kid}", "--since", "2099-01-01T00:00:00Z") == []
+    )
+    assert "key.revoked" in secure.run("audit", "search", "--about", f"key:{kid}").stdout
+    refused = secure.run("audit", "search", "--since", "yesterday", check=False)
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
 
 
@@ -117,3 +119,44 @@ def test_python_of_the_page_runs(secure: SecureSystem, environment: dict[str, st
         row["name"] for row in json.loads(secure.run_as(made["key"], "project", "list", "--json").stdout)
     ]
     assert names == ["Support", "Default"]
+
+
+def test_audit_log_is_exported_and_kept_for_a_time(secure: SecureSystem, tmp_path: Path) -> None:
+    secure.run("tenant", "create", "exported")
+    file = tmp_path / "log.json"
+
+    made = secure.run_json(
+        "audit", "export", "--tenant", "exported", "--event", "tenant.*", "--to", str(file)
+    )
+
+    (entry,) = json.loads(file.read_text())
+    assert made == {"file": str(file), "bytes": file.stat().st_size}
+    assert entry["event"] == "tenant.created"
+    assert (
+        secure.run("audit", "export", "--to", str(file), check=False).returncode == 1
+    )  # it is there already
+    cef = secure.run(
+        "audit", "export", "--tenant", "exported", "--event", "tenant.*", "--format", "cef"
+    ).stdout
+    assert cef.startswith("CEF:0|rbee|rbee|1|tenant.created|")
+    assert secure.run("audit", "export", "--tenant", "nobody", check=False).returncode == 5
+    kept = secure.run_json("audit", "retention")
+    assert (kept["years"], kept["minimum_index"]) == (7, 0)
+    assert {row["state"] for row in kept["months"]} <= {"running", "waiting"}
+
+
+def test_breach_is_opened_told_and_closed(secure: SecureSystem) -> None:
+    opened = secure.run_json("breach", "open", "a key was public", "--since", "2026-01-10T08:00:00Z")
+    breach = opened["id"]
+
+    shown = secure.run("breach", "show", breach).stdout
+    assert "a key was public" in shown
+    assert re.search(r"7[12] h \d+ min", shown)
+    assert "added a fact" in secure.run("breach", "add-fact", breach, "added a fact").stdout
+    draft = secure.run("breach", "show", breach, "--draft", "authority").stdout
+    assert draft.startswith("# Notification of a personal data breach: a key was public\n")
+    assert secure.run("breach", "show", breach, "--draft", "nobody", check=False).returncode == 5
+    assert secure.run_json("breach", "close", breach, "keys were rotated")["state"] == "closed"
+    assert secure.run("breach", "close", breach, "again", check=False).returncode == 6
+    assert [row["state"] for row in secure.run_json("breach", "list") if row["id"] == breach] == ["closed"]
+    assert secure.run("breach", "open", "x", "--since", "tomorrow", check=False).returncode == 2

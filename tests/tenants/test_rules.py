@@ -71,3 +71,9 @@ def test_roles_are_given_by_those_who_manage_members(one: Person) -> None:
 def test_in_a_tenants_place_nothing_shows_a_secret_or_outlasts_the_visit(forbidden: str) -> None:
     assert Capability(forbidden) not in IMPERSONATED_WRITING
     assert IMPERSONATED <= READS
+
+
+def test_auditor_looks_and_neither_changes_nor_sees_secrets() -> None:
+    assert ROLES[Role.AUDITOR] <= READS
+    assert Capability.AUDIT_READ in ROLES[Role.AUDITOR]
+    assert not ROLES[Role.AUDITOR] & {Capability.KEYS_READ, Capability.WEBHOOKS_READ, Capability.TASKS_READ}

@@ -19,6 +19,14 @@ class Command(BaseCommand):
     """Prints one line of JSON: `tenant`, `project`, and `join_token` and `operator_key` when they were asked for and
     made."""
 
+    audits = (
+        "tenant.created",
+        "plan.created",
+        "price_card.created",
+        "model.added",
+        "hive.token_created",
+        "key.issued",
+    )
     help = "Write the first rows of a colony. May run again; what is there stays."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -104,6 +104,7 @@ class ProjectKeys(KeyView):
 
 class OneProjectKey(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "DELETE": Capability.KEYS_WRITE}
+    audits = {"DELETE": "key.revoked"}
 
     @extend_schema(operation_id="retrieve_project_api_key", responses=ProjectKeyShape)
     def get(self, request: Request, project: str, key: str) -> Response:
@@ -121,6 +122,7 @@ class OneProjectKey(KeyView):
 
 class ServiceAccounts(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+    audits = {"POST": "key.issued"}
     shown_once = "api_key"
 
     @extend_schema(
@@ -160,6 +162,7 @@ class ServiceAccounts(KeyView):
 
 class OneServiceAccount(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "DELETE": Capability.KEYS_WRITE}
+    audits = {"DELETE": "key.revoked"}
 
     @extend_schema(operation_id="retrieve_service_account", responses=ServiceAccountShape)
     def get(self, request: Request, project: str, account: str) -> Response:
@@ -180,6 +183,7 @@ class OneServiceAccount(KeyView):
 
 class AdminKeys(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+    audits = {"POST": "key.issued"}
     shown_once = "value"
 
     @extend_schema(
@@ -206,6 +210,7 @@ class AdminKeys(KeyView):
 
 class OneAdminKey(KeyView):
     capabilities = {"GET": Capability.KEYS_READ, "DELETE": Capability.KEYS_WRITE}
+    audits = {"DELETE": "key.revoked"}
 
     @extend_schema(operation_id="retrieve_admin_api_key", responses=AdminKeyShape)
     def get(self, request: Request, key: str) -> Response:

@@ -1,4 +1,4 @@
-"""Users, those of projects, and invites. OpenAI knows two roles where rbee has six."""
+"""Users, those of projects, and invites. OpenAI knows two roles where rbee has seven."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from gdpr.duties import unrecorded
 from inference.rest.organization.base import (
     INVITE,
     USER,
@@ -44,7 +45,7 @@ class UserQuery(ListQuery):
 
 class UserChange(serializers.Serializer[Any]):
     role = serializers.ChoiceField(ORGANIZATION_ROLES, required=False, allow_null=True)
-    role_id = Unsupported("Roles are named: owner or reader, or the six of /api/v1/members.")
+    role_id = Unsupported("Roles are named: owner or reader, or the seven of /api/v1/members.")
     developer_persona = Unsupported("Nothing is kept about people but their name and address.")
     technical_level = Unsupported("Nothing is kept about people but their name and address.")
 
@@ -98,6 +99,7 @@ class OneUser(PeopleView):
         "POST": Capability.MEMBERS_WRITE,
         "DELETE": Capability.MEMBERS_WRITE,
     }
+    audits = {"POST": "member.role_changed", "DELETE": "member.removed"}
 
     @extend_schema(operation_id="retrieve_organization_user", responses=UserShape)
     def get(self, request: Request, user: str) -> Response:
@@ -123,6 +125,7 @@ class OneUser(PeopleView):
 
 class ProjectUsers(PeopleView):
     capabilities = {"GET": Capability.MEMBERS_READ, "POST": Capability.MEMBERS_WRITE}
+    audits = {"POST": unrecorded("members of a tenant are in all of its projects: it changes nothing")}
 
     @extend_schema(
         operation_id="list_project_users", parameters=[ListQuery], responses=ProjectUserShape(many=True)
@@ -164,6 +167,10 @@ class OneProjectUser(PeopleView):
         "POST": Capability.MEMBERS_WRITE,
         "DELETE": Capability.MEMBERS_WRITE,
     }
+    audits = {
+        "POST": unrecorded("members of a tenant are in all of its projects: it changes nothing"),
+        "DELETE": unrecorded("it is always refused: members of a tenant are in all of its projects"),
+    }
 
     @extend_schema(operation_id="retrieve_project_user", responses=ProjectUserShape)
     def get(self, request: Request, project: str, user: str) -> Response:
@@ -190,6 +197,7 @@ class OneProjectUser(PeopleView):
 
 class Invites(PeopleView):
     capabilities = {"GET": Capability.MEMBERS_READ, "POST": Capability.MEMBERS_WRITE}
+    audits = {"POST": "invitation.created"}
 
     @extend_schema(
         operation_id="list_organization_invites", parameters=[ListQuery], responses=InviteShape(many=True)
@@ -212,6 +220,7 @@ class Invites(PeopleView):
 
 class OneInvite(PeopleView):
     capabilities = {"GET": Capability.MEMBERS_READ, "DELETE": Capability.MEMBERS_WRITE}
+    audits = {"DELETE": "invitation.withdrawn"}
 
     @extend_schema(operation_id="retrieve_organization_invite", responses=InviteShape)
     def get(self, request: Request, invite: str) -> Response:

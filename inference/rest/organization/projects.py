@@ -45,6 +45,7 @@ class NewOrganizationProject(OrganizationProjectChange):
 
 class Projects(OrganizationView):
     capabilities = {"GET": Capability.PROJECTS_READ, "POST": Capability.PROJECTS_WRITE}
+    audits = {"POST": "project.created"}
 
     @extend_schema(
         operation_id="list_organization_projects",
@@ -78,6 +79,7 @@ class Projects(OrganizationView):
 
 class OneProject(OrganizationView):
     capabilities = {"GET": Capability.PROJECTS_READ, "POST": Capability.PROJECTS_WRITE}
+    audits = {"POST": "project.renamed"}
 
     @extend_schema(operation_id="retrieve_organization_project", responses=ProjectShape)
     def get(self, request: Request, project: str) -> Response:
@@ -98,6 +100,7 @@ class OneProject(OrganizationView):
 
 class ArchiveProject(OrganizationView):
     capabilities = {"POST": Capability.PROJECTS_WRITE}
+    audits = {"POST": "project.archived"}
 
     @extend_schema(operation_id="archive_organization_project", request=None, responses={200: ProjectShape})
     def post(self, request: Request, project: str) -> Response:

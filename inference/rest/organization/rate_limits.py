@@ -57,6 +57,7 @@ class RateLimits(OrganizationView):
 
 class OneRateLimit(OrganizationView):
     capabilities = {"POST": Capability.LIMITS_WRITE}
+    audits = {"POST": "limits.changed"}
 
     @extend_schema(
         operation_id="update_project_rate_limit", request=RateLimitChange, responses={200: RateLimitShape}

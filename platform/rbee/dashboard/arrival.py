@@ -21,6 +21,7 @@ from gdpr.secrets import seal, unseal
 from inference.api.local import is_local
 from tenants.api.addresses import headers_of
 from tenants.domain import impersonation
+from tenants.domain.auditors import record_reading
 from tenants.domain.authentication import Caller, Person, find_home_caller, find_memberships
 from tenants.models import Impersonation, User
 
@@ -95,4 +96,7 @@ def _person(request: HttpRequest, user: User) -> Arrival:
     person = found.get(asked or request.session.get(TENANT, "")) or next(iter(found.values()), None)
     # The tenant's own pages: also the operator's people see the operator's tenant here, and no other.
     person = person and msgspec.structs.replace(person, sees_colony=False)
+    if person is not None:
+        match = request.resolver_match
+        record_reading(person, method=request.method or "", route=match.route if match else "")
     return Arrival(Actor.user(user.id), person, list(found))

@@ -17,6 +17,7 @@ from django.views import View
 from rest_framework.exceptions import APIException, PermissionDenied
 
 from gdpr.domain.audit import answered_request, asked_from
+from gdpr.duties import Duty
 from gdpr.ids import uuid7
 from inference.rest.refusals import REFUSED, hand_over_of
 from rbee.dashboard.arrival import Arrival, find_arrival
@@ -46,6 +47,7 @@ class SeeOther(HttpResponseRedirectBase):
 class Page(View):
     # By method; a tuple holds alternatives. What is not here is closed.
     capabilities: ClassVar[Mapping[str, Capability | tuple[Capability, ...]]] = {}
+    audits: ClassVar[Mapping[str, Duty]] = {}  # `gdpr.duties`
     section: ClassVar[str] = ""  # of the navigation
     http_method_names = ["get", "post", "head", "options"]
 

@@ -16,6 +16,7 @@ from tenants.rules import Capability
 
 class RevokeKey(KeyPage):
     capabilities = {"GET": Capability.KEYS_WRITE, "POST": Capability.KEYS_WRITE}
+    audits = {"POST": "key.revoked"}
 
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         return self.key_page("key_revoke.html", self.found(key), {})
@@ -30,6 +31,7 @@ class LeakedKey(KeyPage):
     """A value of before a rotation may be the one that leaked, and then the key goes on."""
 
     capabilities = {"GET": Capability.KEYS_WRITE, "POST": Capability.KEYS_WRITE}
+    audits = {"POST": "key.leak_reported"}
 
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         found = self.found(key)

@@ -101,6 +101,7 @@ class Keys(KeyPage):
 
 class MakeKey(KeyPage):
     capabilities = {"GET": Capability.KEYS_WRITE, "POST": Capability.KEYS_WRITE}
+    audits = {"POST": "key.issued"}
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return self._form(NewKeyForm(**self._options()))
@@ -145,6 +146,7 @@ class MakeKey(KeyPage):
 
 class OneKey(KeyPage):
     capabilities = {"GET": Capability.KEYS_READ, "POST": Capability.KEYS_WRITE}
+    audits = {"POST": ("key.changed", "key.moved")}
 
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         found = self.found(key)
@@ -179,6 +181,7 @@ class OneKey(KeyPage):
 
 class RotateKey(KeyPage):
     capabilities = {"GET": Capability.KEYS_WRITE, "POST": Capability.KEYS_WRITE}
+    audits = {"POST": "key.rotated"}
 
     def get(self, request: HttpRequest, key: str) -> HttpResponse:
         return self._form(self.changeable(key), RotationForm(label_suffix=""))

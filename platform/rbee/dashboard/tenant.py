@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from gdpr.duties import unrecorded
 from rbee.dashboard.arrival import TENANT, forget_visit, remember_visit
 from rbee.dashboard.base import Page, see
 from tenants.domain.impersonation import end_impersonation
@@ -15,6 +16,7 @@ class SwitchTenant(Page):
     """The counterpart of the header X-Tenant."""
 
     capabilities = {"POST": Capability.ACCOUNT}
+    audits = {"POST": unrecorded("only which of their tenants this browser shows")}
 
     def post(self, request: HttpRequest) -> HttpResponse:
         if self.arrival.caller is not None:
@@ -26,6 +28,7 @@ class Visit(Page):
     """Takes the token of an impersonation, which is sent and never part of an address."""
 
     capabilities = {"GET": Capability.PUBLIC, "POST": Capability.PUBLIC}
+    audits = {"POST": unrecorded("the visit began when its token was made; each request in it is recorded")}
 
     def get(self, request: HttpRequest) -> HttpResponse:
         return render(request, "dashboard/visit.html")
@@ -42,6 +45,7 @@ class LeaveVisit(Page):
     """Ends the visit itself, not only in this browser."""
 
     capabilities = {"POST": Capability.ACCOUNT}
+    audits = {"POST": "impersonation.ended"}
 
     def post(self, request: HttpRequest) -> HttpResponse:
         if self.arrival.visit is not None:

@@ -4,16 +4,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, confirm
+from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, confirm, until_of
 
 if TYPE_CHECKING:
     from rbee_cli.client import QueenClient
 
 app = typer.Typer(
-    help="People of a tenant: owner, admin, developer, billing, viewer, dpo.", no_args_is_help=True
+    help="People of a tenant: owner, admin, developer, billing, viewer, dpo, auditor.", no_args_is_help=True
 )
 
-COLUMNS = {"email": "E-MAIL", "name": "NAME", "role": "ROLE", "tenant": "TENANT", "created_at": "SINCE"}
+COLUMNS = {
+    "email": "E-MAIL",
+    "name": "NAME",
+    "role": "ROLE",
+    "tenant": "TENANT",
+    "created_at": "SINCE",
+    "until": "UNTIL",
+}
+Days = Annotated[
+    int | None, typer.Option(min=1, max=90, help="Of an auditor, whose time has an end: for so many days.")
+]
 Tenant = Annotated[str, typer.Option(help="Of which tenant.", show_default="your own")]
 Email = Annotated[str, typer.Argument(help="Their E-MAIL column in `rbee member list`.")]
 
@@ -51,10 +61,21 @@ def show(
         Output(as_json=as_json).fields(_find(queen, email, tenant))
 
 
-@app.command(epilog="Example:  rbee member invite ann@acme.com --role owner --tenant acme")
+INVITE_EPILOG = """Examples:
+
+  rbee member invite ann@acme.com --role owner --tenant acme
+
+  rbee member invite eve@auditors.example --role auditor --days 30
+"""
+
+
+@app.command(epilog=INVITE_EPILOG)
 def invite(
     email: Annotated[str, typer.Argument(help="Where the invitation goes.")],
-    role: Annotated[str, typer.Option(help="owner, admin, developer, billing, viewer or dpo.")] = "viewer",
+    role: Annotated[
+        str, typer.Option(help="owner, admin, developer, billing, viewer, dpo or auditor.")
+    ] = "viewer",
+    days: Days = None,
     tenant: Tenant = "",
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
@@ -64,7 +85,7 @@ def invite(
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
-    body = {"email": email, "role": role, "tenant": tenant}
+    body = {"email": email, "role": role, "tenant": tenant} | until_of(days)
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         made = queen.post("/api/v1/invitations", body)
     said = made["link"] or f"{email} is invited to {made['tenant']} as {role}, for seven days"
@@ -121,8 +142,9 @@ def withdraw(
 def role(
     email: Email,
     new_role: Annotated[
-        str, typer.Argument(metavar="ROLE", help="admin, developer, billing, viewer or dpo.")
+        str, typer.Argument(metavar="ROLE", help="admin, developer, billing, viewer, dpo or auditor.")
     ],
+    days: Days = None,
     tenant: Tenant = "",
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
@@ -134,7 +156,8 @@ def role(
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
         member = _find(queen, email, tenant)
-        changed = queen.patch(f"/api/v1/members/{member['id']}", {"role": new_role})
+        body = {"role": new_role} | until_of(days)
+        changed = queen.patch(f"/api/v1/members/{member['id']}", body)
     Output(as_json=as_json).result(changed, f"{email} is {changed['role']} of {changed['tenant']}")
 
 

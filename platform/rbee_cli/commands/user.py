@@ -23,20 +23,25 @@ def create_operator(
     role: Annotated[
         str,
         typer.Option(
-            help="admin, developer, billing, viewer or dpo.", show_default="admin, the first: owner"
+            help="admin, developer, billing, viewer, dpo or auditor.", show_default="admin, the first: owner"
         ),
     ] = "",
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=90, help="Of an auditor, whose time has an end: for so many days."),
+    ] = None,
     as_json: AsJson = False,
     queen_url: QueenUrl = None,
     api_key: ApiKey = None,
 ) -> None:
     """Make an account that operates this colony. The password is read from a prompt or from standard input."""
-    from rbee_cli.arguments import secret_from_input
+    from rbee_cli.arguments import secret_from_input, until_of
     from rbee_cli.client import QueenClient
     from rbee_cli.output import Output
 
     body = {"email": email, "name": name, "password": secret_from_input("Password", repeat=True)}
+    body |= ({"role": role} if role else {}) | until_of(days)
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        made = queen.post("/api/v1/operators", body | ({"role": role} if role else {}))
+        made = queen.post("/api/v1/operators", body)
         said = f"{email} operates this colony as {made['role']}; log in at {queen.queen_url}/accounts/login/"
     Output(as_json=as_json).result(made, said)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 
 import pytest
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
 from django.conf import settings as django_settings
 from django.db.models import Model
+from django.utils.timezone import now
 from rest_framework.exceptions import NotFound, PermissionDenied
 
 from billing.domain.price_terms import set_terms
 from billing.domain.prices import ensure_card
 from billing.domain.rating import Terms
 from gdpr.scope import TenantManager, colony_tx
+from inference.domain.breaches import open_breach
 from rbee.dashboard import keys as pages
 from tenants.api import base, invitations, keys, members, permissions, webhooks
 from tenants.domain import authentication
@@ -64,7 +67,8 @@ def the_matrix(operator: Api, monkeypatch: pytest.MonkeyPatch) -> matrix.Matrix:
     version = operator.post("policies", {"source": SOURCE}).json()
     with colony_tx("an alert of the operator"):
         alert = Alert.objects.create(tenant=None, kind="policy_error", object_ref="policy:x", message="broke")
-    names = {"operator_webhook": str(endpoint.id), "operator_alert": str(alert.id), "operator_policy": version["id"], "hive": make_hive()[0].name,
+    breach = open_breach(title="x", since=now() - timedelta(hours=1), until=None, aware_at=None, actor=TESTER)
+    names = {"operator_breach": str(breach.id), "operator_webhook": str(endpoint.id), "operator_alert": str(alert.id), "operator_policy": version["id"], "hive": make_hive()[0].name,
              "colony_model": make_model().name, "plan": make_plan().slug, **names_of_prices()}  # fmt: skip
     return matrix.Matrix(make_cast(make_world), names)
 

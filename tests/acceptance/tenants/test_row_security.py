@@ -32,6 +32,7 @@ from tests.acceptance.tenants.isolation.world import World, drop, make_world, te
 # That run as their owner, and give back how many partitions they made or dropped.
 COLONY_FUNCTIONS = {
     "rbee_make_partitions",
+    "rbee_drop_audit_month",
     "rbee_drop_decisions",
     "rbee_drop_usage_month",
     "rbee_rewrite_table",

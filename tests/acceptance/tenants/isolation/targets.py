@@ -95,6 +95,14 @@ WEBHOOK = (of(webhook="{webhook}"), of(webhook="{operator_webhook}"))
 SOURCE = "fn should_admit(task, customer) { admit() }"
 LIMITS = {"requests_per_minute": 7}
 
+AUDIT = (
+    *LIST,
+    of("GET", query="event=task.*"),
+    of("GET", query="about=key:{kid}"),
+    of("GET", query="project={project_id}"),
+    of("GET", query="actor={actor}"),
+)
+
 MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "account": OWN,
     "account/tenants": (
@@ -104,13 +112,7 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "account/memberships/{slug}": (of(slug="{tenant}"),),
     "alerts": (*LIST, of("GET", query="state=all")),
     "alerts/{alert}/close": (of(alert="{alert}"), of(alert="{operator_alert}")),
-    "audit": (
-        *LIST,
-        of("GET", query="event=task.*"),
-        of("GET", query="about=key:{kid}"),
-        of("GET", query="project={project_id}"),
-        of("GET", query="actor={actor}"),
-    ),
+    "audit": AUDIT,
     "audit/{entry}": (of(entry="{task}"), of(entry="{task}", query="details=true")),
     "billing/balance": LIST[:2],
     "billing/account": (
@@ -164,6 +166,14 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "billing/reconciliation": (of("GET"), of("POST", body={"day": "2026-01-01"})),
     "billing/reconciliation/{report}": (of(report="{reconciliation}"),),
     "billing/tasks/{task}": (of(task="{task}"), of(task="{answer}"), of(task="{request}")),
+    "breaches": (of("GET"), of("POST", body={"title": "x", "since": "2026-01-01T00:00:00Z"})),
+    "breaches/{breach}": (of(breach="{operator_breach}"),),
+    "breaches/{breach}/close": (of(breach="{operator_breach}", body={"conclusion": "x"}),),
+    "breaches/{breach}/facts": (of(breach="{operator_breach}", body={"text": "x"}),),
+    "breaches/{breach}/notice": (
+        of(breach="{operator_breach}"),
+        of(breach="{operator_breach}", query="to={tenant}", is_blind=True),
+    ),
     "costs/compare": OWN,
     "costs/gpus": (of("GET"), of("POST", body={"target": "{hive}", "busy_w": 1})),
     "costs/list-prices": OWN,
@@ -541,12 +551,23 @@ DASHBOARD: Final[Mapping[str, Sequence[Target]]] = {
     "/visit/leave": OWN,
 }
 
+
 ADMIN: Final[Mapping[str, Sequence[Target]]] = {
     "/admin/usage/export": OWN,
     "/admin/usage/{customer}": (of(customer="{tenant}"),),
 }
 
 GDPR: Final[Mapping[str, Sequence[Target]]] = {
+    "audit/entries": AUDIT,
+    "audit/export": (
+        of("GET"),
+        of("GET", query="tenant={tenant}"),
+        of("GET", query="project={project_id}"),
+        of("GET", query="format=csv&event=task.*"),
+        of("GET", query="format=cef&about=key:{kid}"),
+        of("GET", query="format=syslog&actor={actor}"),
+    ),
+    "audit/retention": OWN,
     "export": (
         of(),
         of("GET", query="tenant={tenant}", is_blind=True),
@@ -608,7 +629,6 @@ DJANGO: Final[Mapping[str, Sequence[Target]]] = {
         for path, found in ORGANIZATION.items()
     },
     **ADMIN,
-    **{f"/gdpr/{path}": found for path, found in GDPR.items()},
     **HIVES,
     "/stripe/webhook": OWN,
     **{
