@@ -32,7 +32,7 @@ REWRITE = """
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("gdpr", "0002_policy_log"),
+        ("gdpr", "0006_sub_processors"),
     ]
 
     operations = [

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """What was a region until now is remembered, and nobody vouches for it: `rbee hive attest`."""
 
-    dependencies = [("inference", "0004_policy_reverted")]
+    dependencies = [("inference", "0006_hive_erasures")]
 
     operations = [
         migrations.AddField("hive", "region_until", models.DateTimeField(null=True)),

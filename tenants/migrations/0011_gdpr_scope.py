@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("tenants", "0008_mail_claims"),
+        ("tenants", "0010_key_roots"),
     ]
 
     operations = [

@@ -53,7 +53,7 @@ INDEX = (
 class Migration(migrations.Migration):
     """An end user is forgotten by the books, which keep what was used and charged."""
 
-    dependencies = [("billing", "0008_payment_tax_country"), ("gdpr", "0050_data_requests")]
+    dependencies = [("billing", "0009_retention"), ("gdpr", "0007_data_requests")]
 
     operations = [
         migrations.RunSQL(

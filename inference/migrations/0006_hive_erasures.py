@@ -8,7 +8,7 @@ from gdpr import schema
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("inference", "0004_policy_reverted"),
+        ("inference", "0005_credential_root"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Tenants read consents from `gdpr`: its table has to be there."""
 
-    dependencies = [("tenants", "0008_mail_claims"), ("gdpr", "0060_consents")]
+    dependencies = [("tenants", "0011_gdpr_scope"), ("gdpr", "0008_consents")]
 
     operations = [
         migrations.AddField(

@@ -30,7 +30,7 @@ DROP = """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gdpr", "0002_policy_log")]
+    dependencies = [("gdpr", "0003_log")]
 
     operations = [
         migrations.CreateModel(

@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """Which root secret a key's MAC was made under. Empty, which those of before stay until they are used: the oldest."""
 
-    dependencies = [("tenants", "0008_mail_claims")]
+    dependencies = [("tenants", "0009_auditors")]
 
     operations = [
         migrations.AddField(

@@ -6,7 +6,7 @@ from gdpr import schema
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gdpr", "0040_sub_processors")]
+    dependencies = [("gdpr", "0007_data_requests")]
 
     operations = [
         migrations.CreateModel(

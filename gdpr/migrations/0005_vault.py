@@ -7,7 +7,7 @@ from gdpr import schema
 
 
 class Migration(migrations.Migration):
-    dependencies = [("gdpr", "0002_policy_log")]
+    dependencies = [("gdpr", "0004_access")]
 
     operations = [
         migrations.CreateModel(
