@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
+from gdpr.holding import KEEP_EVIDENCE, Held, by_actor
 from gdpr.ids import uuid7
 from gdpr.models import AppendOnly
 
@@ -18,6 +19,7 @@ class LogForward(models.Model):
     failed_at = models.DateTimeField(null=True)  # since when it does not take them
 
     class Privacy:
+        held = Held("audit", "with the colony")
         none = ("receiver", "next_seq", "forwarded_at", "failed_at")
 
     def __str__(self) -> str:
@@ -42,6 +44,7 @@ class ArchivedMonth(models.Model):
         ordering = ["-month"]
 
     class Privacy:
+        held = Held("audit", "with the colony")
         none = (
             "month", "entries", "first_seq", "last_seq", "manifest_sha256", "archived_at", "dropped_at",
             "minimum_index",
@@ -70,6 +73,7 @@ class Breach(models.Model):
         ordering = ["-id"]
 
     class Privacy:
+        held = Held("compliance", "with the colony", person=by_actor("opened_by"), on_person=KEEP_EVIDENCE)
         none = ("aware_at", "window_begins_at", "window_ends_at", "opened_at", "closed_at", "notified_at")
         pseudonym = ("id", "opened_by")
         content = ("title", "conclusion")
@@ -92,6 +96,7 @@ class BreachFact(AppendOnly):
         ordering = ["id"]
 
     class Privacy:
+        held = Held("compliance", "with the colony", person=by_actor("actor"), on_person=KEEP_EVIDENCE)
         none = ("at",)
         pseudonym = ("id", "breach", "actor", "data")
         content = ("text",)

@@ -10,6 +10,7 @@ class GdprConfig(AppConfig):
         from gdpr.domain.files import Files, Logs
         from gdpr.domain.holders import register_holder
         from gdpr.domain.tables import Tables
+        from gdpr.domain.vault_erasure import Vault
 
-        for holder in (Tables(), Files(), Logs()):
+        for holder in (Vault(), Tables(), Files(), Logs()):
             register_holder(holder)

@@ -128,6 +128,10 @@ def by_ref(column: str) -> Finder:
     return Finder(column, Form.REF)
 
 
+def by_pseudonym(column: str) -> Finder:
+    return Finder(column, Form.TEXT)
+
+
 def by_email(column: str) -> Finder:
     return Finder(column, Form.EMAIL)
 

@@ -28,11 +28,12 @@ FIELDS: Final[dict[PrivacyClass, tuple[str, ...]]] = {
         "file.sha256", "policy.sha256[[]:12]", "version.number", "queen", "self.queen", "self.address.name",
         "engine.name", "placement.engine", "hive.name", "hive.info.name", "stream.hive_id", "self.credentials.name",
         "self.credentials.queen_url", "', '.join(usernames)",
-        "hold.request.step or hold.request.state", "table", "self.name",
+        "hold.request.step or hold.request.state", "table", "self.name", "f'{month:%Y-%m}'", "_said(error)",
+        "sequencer.numbered", "sequencer.epoch",
     ),
     PrivacyClass.PSEUDONYM: (
         "task", "*.task", "*.task[[]:32]", "*.task_id", "*.task_id.hex", "tenant_id", "claimed.id", "*.request_id",
-        "invoice.number", "owner", "policy.owner", "hold.request.id",
+        "invoice.number", "owner", "policy.owner", "hold.request.id", "row.id",
     ),
     # Words of a library or of an operator, and names that a customer chose; none of what a request holds.
     PrivacyClass.CONTENT: (

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
-from gdpr.holding import KEEP_EVIDENCE, Held, by_actor, by_ref
+from gdpr.holding import KEEP_EVIDENCE, Held, by_actor, by_pseudonym, by_ref
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
 
@@ -91,6 +91,7 @@ class AuditSequence(ReadOnly):
     size = models.BigIntegerField()  # entries that have a place
 
     class Privacy:
+        held = Held("audit", "with the colony")
         none = ("id", "epoch", "size")
 
     def __str__(self) -> str:
@@ -126,6 +127,14 @@ class SubjectKey(models.Model):
         ]
 
     class Privacy:
+        held = Held(
+            "audit",
+            "with the person",
+            tenant="tenant_id",
+            person=by_pseudonym("subject"),
+            subject="subject",
+            export=False,
+        )
         none = ("wrapped_by", "created_at", "destroyed_at")
         pseudonym = ("id", "tenant_id", "subject")
         secret = ("wrapped",)
@@ -152,6 +161,14 @@ class VaultItem(models.Model):
         indexes = [models.Index(fields=["ends_on"], name="gdpr_vaultitem_ends_on")]
 
     class Privacy:
+        held = Held(
+            "audit",
+            "1 days after ends_on",
+            tenant="tenant_id",
+            person=by_pseudonym("subject"),
+            subject="subject",
+            applied_by="gdpr.sweep_vault",
+        )
         none = ("kind", "salt", "ends_on")
         pseudonym = ("id", "tenant_id", "key", "subject")
         personal = ("ciphertext",)

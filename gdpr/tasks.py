@@ -16,12 +16,12 @@ def make_partitions_ahead() -> None:
     make_partitions()
 
 
-@shared_task(name=retention.CHORE)  # type: ignore[untyped-decorator]
+@shared_task(name=retention.CHORE, audits="retention.applied")  # type: ignore[untyped-decorator]
 def apply_retention() -> None:
     retention.apply_retention()
 
 
-@shared_task(name=WORK)  # type: ignore[untyped-decorator]
+@shared_task(name=WORK, audits=("gdpr.export.ready", "gdpr.erasure.completed"))  # type: ignore[untyped-decorator]
 def work_requests() -> None:
     """Asked for by whoever makes a request, and by beat: for hints that were lost, and for what is due by time."""
     expire_exports()
@@ -30,12 +30,12 @@ def work_requests() -> None:
         hint_after_commit(WORK)
 
 
-@shared_task(name="gdpr.sweep_vault")  # type: ignore[untyped-decorator]
+@shared_task(name="gdpr.sweep_vault", audits=unrecorded("items end in the month that their entries name"))  # type: ignore[untyped-decorator]
 def sweep_vault() -> None:
     vault.sweep()
 
 
-@shared_task(name=rotation.RENEW)  # type: ignore[untyped-decorator]
+@shared_task(name=rotation.RENEW, audits=unrecorded("it goes on with what was rotated"))  # type: ignore[untyped-decorator]
 def renew_keys() -> None:
     """Asked for by whoever rotates a key, and by beat: what a killed worker left is taken up by the next one."""
     rotation.renew_all()

@@ -13,6 +13,7 @@ from django.db.models import Count, Max, Q, QuerySet
 from billing.models import UsageEvent
 from gdpr.domain.audit_archive import minimum_index
 from gdpr.domain.audit_log import Wanted, find_entries
+from gdpr.domain.audit_proofs import LogDamaged, LogUnavailable, PublishedLog
 from gdpr.ids import month_of, uuid7
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx
@@ -120,10 +121,19 @@ def _log() -> dict[str, Any]:
     last = AuditEntry.objects.aggregate(seq=Max("seq"))["seq"]
     newest = AuditEntry.objects.order_by("-id").values_list("id", flat=True).first()
     return {
+        "checkpoint": _checkpoint(),
         "size": None if last is None else last + 1,
         "minimum_index": minimum_index(),
         "newest_entry": str(newest) if newest else None,
     }
+
+
+def _checkpoint() -> str | None:
+    """The newest signed one, whole. None: there is none to be read."""
+    try:
+        return PublishedLog().note
+    except (LogUnavailable, LogDamaged):
+        return None
 
 
 def _id_at(at: datetime) -> UUID:

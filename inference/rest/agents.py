@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from gdpr.domain.requests import go_on
-from gdpr.duties import Duty, owes
+from gdpr.duties import Duty, owes, unrecorded
 from hive_agent import protocol
 from inference.api.errors import envelope
 from inference.domain.erasures import note_forgotten
@@ -71,7 +71,7 @@ def placements(request: HttpRequest) -> HttpResponse:
     return _unknown_hive() if hive is None else _answer(placements_of(hive))
 
 
-@in_envelope("POST")
+@in_envelope("POST", unrecorded("the erasure that it is part of has its own entries"))
 def forgotten(request: HttpRequest) -> HttpResponse:
     hive = _hive_of(request)
     if hive is None:

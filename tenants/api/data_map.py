@@ -126,6 +126,7 @@ class ErasurePlan(ManagementView):
 
 class Retention(ManagementView):
     capabilities = {"GET": Capability.COLONY_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": "retention.applied"}
 
     @extend_schema(operation_id="get_retention", responses=RetentionRow(many=True))
     def get(self, request: Request) -> Response:

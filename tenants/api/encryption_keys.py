@@ -67,6 +67,7 @@ class EncryptionKeys(ManagementView):
 
 class RotateEncryptionKey(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": ("key_encryption.rotated", "root_secret.rotated")}
 
     @extend_schema(
         operation_id="rotate_encryption_key", request=EncryptionKeyRotation, responses={201: RotatedKeyOut}
@@ -86,6 +87,7 @@ class RotateEncryptionKey(ManagementView):
 
 class RetireEncryptionKey(ManagementView):
     capabilities = {"POST": Capability.COLONY_WRITE}
+    audits = {"POST": ("key_encryption.retired", "root_secret.retired")}
 
     @extend_schema(
         operation_id="retire_encryption_key", request=EncryptionKeyRetirement, responses=RetiredKeyOut

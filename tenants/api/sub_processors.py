@@ -62,6 +62,7 @@ class NewObjection(serializers.Serializer[Any]):
 
 class SubProcessors(ManagementView):
     capabilities = {"GET": Capability.TENANT_READ, "POST": Capability.COLONY_WRITE}
+    audits = {"POST": "subprocessor.announced"}
 
     @extend_schema(
         operation_id="list_sub_processors", parameters=[PageQuery], responses=SubProcessorOut(many=True)
@@ -84,6 +85,7 @@ class SubProcessors(ManagementView):
 
 class OneSubProcessor(ManagementView):
     capabilities = {"GET": Capability.TENANT_READ, "DELETE": Capability.COLONY_WRITE}
+    audits = {"DELETE": "subprocessor.ending"}
 
     @extend_schema(operation_id="get_sub_processor", responses=SubProcessorOut)
     def get(self, request: Request, sub_processor: UUID) -> Response:
@@ -103,6 +105,7 @@ class OneSubProcessor(ManagementView):
 
 class Objection(ManagementView):
     capabilities = {"POST": Capability.GDPR_REQUEST}
+    audits = {"POST": "subprocessor.objected"}
 
     @extend_schema(
         operation_id="object_to_sub_processor", request=NewObjection, responses={201: SubProcessorOut}
