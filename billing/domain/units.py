@@ -119,7 +119,9 @@ def parse_price(unit: str, text: str, currency: str = "") -> int:
         word = " ".join((found["word"] or said.one).split())
         of_word = said.words.get(word) or said.words.get(word.lower())
         if of_word is None:
-            raise PriceRefused(f"{unit} has no price per {word or found['count']}: write it like 0.15 per {said.shown}")
+            raise PriceRefused(
+                f"{unit} has no price per {word or found['count']}: write it like 0.15 per {said.shown}"
+            )
         count = int(found["count"] or 1) * _TIMES[found["times"]] * of_word
     if count == 0:
         raise PriceRefused(f"{text!r} is a price of {unit} for nothing")
