@@ -38,6 +38,8 @@ from tests.system import ROOT
 KILLS = scaled(1_000, least=60)
 TASKS = scaled(100_000, least=1_000)
 BATCH = 25
+# Between two invoices; an invoice looks at all of its month.
+PAUSE_S = (0.05, 0.5) if TASKS < 10_000 else (0.5, 5.0)
 MONTHS = [(last_month() - timedelta(days=1)).replace(day=1), last_month(), invoices.this_month()]
 OUTCOMES = ["completed"] * 7 + ["client_cancelled", "worker_failed", "rejected"]
 
@@ -155,10 +157,12 @@ def run(postgres: Postgres, project: Project, tasks: int) -> None:
     is_over = threading.Event()
     with ThreadPoolExecutor(4) as workers:
         closing = [workers.submit(close_for_ever, project.tenant_id, seed, is_over) for seed in range(3)]
-        for part in (tasks // 2, tasks - tasks // 2):
-            workers.submit(asyncio.run, arrive(postgres, project, prices, part)).result()
-            close(project.tenant_id)
-        is_over.set()
+        try:
+            for part in (tasks // 2, tasks - tasks // 2):
+                workers.submit(asyncio.run, arrive(postgres, project, prices, part)).result()
+                close(project.tenant_id)
+        finally:
+            is_over.set()
         for each in closing:
             each.result()
     close(project.tenant_id)
@@ -205,7 +209,7 @@ def _task(choice: random.Random, facts: Settlement) -> Settlement:
 def close_for_ever(tenant_id: UUID, seed: int, is_over: threading.Event) -> None:
     choice = random.Random(seed)
     try:
-        while not is_over.wait(choice.uniform(0.05, 0.5)):
+        while not is_over.wait(choice.uniform(*PAUSE_S)):
             if choice.random() < 0.3:
                 invoices.close_period(tenant_id, choice.choice(MONTHS[:2]))
             else:

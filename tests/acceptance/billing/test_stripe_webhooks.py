@@ -41,7 +41,7 @@ from tests.factories.tenants import unique
 pytestmark = [pytest.mark.timeout(7200), pytest.mark.usefixtures("committed_db")]
 
 EVENTS = scaled(10_000, least=120)
-PAYMENTS = EVENTS // 4
+PAYMENTS = EVENTS * 3 // 10  # of each, three or four events and more
 TIMES = 3
 FORGED = 0.05
 APPLIERS = 2
