@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
@@ -16,6 +16,8 @@ from inference.domain import breaches
 from inference.domain.errors import NotFound
 from tenants.api.base import ManagementView, PageQuery, list_response, page_of
 from tenants.rules import Capability
+
+BREACH_STATES: Final = ("open", "closed")
 
 TEXT_MAX = 20_000
 
@@ -52,7 +54,7 @@ class BreachOut(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     object = serializers.CharField(default="breach")
     title = serializers.CharField()
-    state = serializers.ChoiceField(["open", "closed"])
+    state = serializers.ChoiceField(list(BREACH_STATES))
     aware_at = serializers.DateTimeField()
     notify_by = serializers.DateTimeField(help_text="The authority, by Art. 33(1)")
     left_s = serializers.IntegerField(allow_null=True, help_text="Of the 72 hours; null: it is closed")

@@ -61,7 +61,7 @@ class ManagementSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         found: list[Any] = []
-        if self.method == "POST" and not wanted_by(self.view, "POST") & EVERYBODY:
+        if self.method == "POST" and wanted_by(self.view, "POST") - EVERYBODY:
             found.append(
                 _header(
                     IDEMPOTENCY_KEY,

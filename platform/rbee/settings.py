@@ -110,6 +110,8 @@ SPECTACULAR_SETTINGS = {
         "DifferenceKind": "billing.enums.DifferenceKind",
         "InvoiceKind": "billing.enums.InvoiceKind",
         "InvoiceStatus": "billing.enums.InvoiceStatus",
+        "BreachState": "inference.rest.breaches.BREACH_STATES",
+        "PriceFileFormat": "billing.domain.price_import.KINDS",
         "DataRequestKind": "gdpr.request_models.RequestKind",
         "DataRequestState": "gdpr.request_models.RequestState",
         "PaymentMethod": "billing.enums.PaymentMethod",
