@@ -20,6 +20,8 @@ for _name, _class, _activity, _lasts, _holds in (
     ("run/{rest*}", "none", "operations", Lifetime.MACHINE, "ports, processes, the lock"),
     ("secrets/{name}", "secret", "operations", Lifetime.MACHINE, "passwords and the root secret"),
     ("operator.key", "secret", "operations", Lifetime.MACHINE, "the operator's first key"),
+    ("audit/{rest*}", "pseudonym", "audit", Lifetime.MACHINE, "the audit log as tiles, and its checkpoints"),
+    ("audit-archive/{rest*}", "pseudonym", "audit", Lifetime.MACHINE, "closed months of the audit log"),
     ("lib/{rest*}", "none", "operations", Lifetime.MACHINE, "programs"),
 ):
     declare(Kind.FILE, _name, _class, _activity, _lasts, _holds)

@@ -24,6 +24,7 @@ from billing.domain.payments import PaymentRefused
 from billing.domain.sellers import SellerIncomplete, SellerRefused
 from billing.domain.units import PriceRefused
 from billing.stripe_types import StripeFailure, StripeNotSetUp, StripeUnavailable
+from gdpr.domain.requests import RequestRefused
 from gdpr.keys.base import KeysUnavailable
 from inference.api.errors import envelope
 from inference.domain.errors import ColonyError
@@ -56,6 +57,7 @@ REFUSALS: Final = (
     Refusal(SellerRefused, 400, INVALID, "invalid_value"),
     Refusal(KeyIsOver, 409, CONFLICT, "state_conflict"),
     Refusal(InvoiceRefused, 409, CONFLICT, "state_conflict"),
+    Refusal(RequestRefused, 409, CONFLICT, "state_conflict"),
     Refusal(SellerIncomplete, 409, CONFLICT, "seller_incomplete"),
     # Kinds of TenantRefused come before it.
     Refusal(TenantTaken, 409, CONFLICT, "name_taken"),

@@ -131,6 +131,8 @@ class Requests(DataRequestView):
         query = self.read_query(RequestsQuery)
         user, caller = user_of(request), caller_of(request)
         is_in_charge = caller is not None and may(caller, Capability.GDPR_REQUEST, Capability.COLONY_WRITE)
+        if query["tenant"] and caller is None:
+            raise NotFound("There is no such tenant.")
         tenant = tenant_of(self.caller, query["tenant"]) if query["tenant"] else None
         with colony_tx("requests of a person or a tenant"):
             rows = DataRequest.objects.all()

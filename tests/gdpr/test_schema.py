@@ -33,6 +33,9 @@ APPEND_ONLY = {
     "billing_tenantdiscount": "id",
     "billing_usageevent": "month",
     "gdpr_auditentry": "month",
+    "gdpr_breachfact": "id",
+    "gdpr_consent": "id",
+    "gdpr_consenttext": "id",
 }
 
 

@@ -26,6 +26,7 @@ PLANTED = {
     "Apps are layered": ("gdpr/planted.py", "import billing.models\n"),
     "Inside each app": ("tenants/domain/planted.py", "import tenants.api\n"),
     "Hives and the command line know neither Django nor an app": ("hive_agent/planted.py", "import django\n"),
+    "The transparency log knows neither Django nor an app": ("gdpr/log/planted.py", "import django\n"),
     "The language of policies knows nobody who uses it": (
         "platform/rbee_policy/planted.py",
         "import django\n",

@@ -15,7 +15,7 @@ def customer(secure: SecureSystem) -> tuple[str, str]:
     """A key, and an entry of theirs that is in a checkpoint."""
     secure.run("tenant", "create", "proved")
     key = secure.run("key", "create", "--tenant", "proved", "--scope", "manage").stdout.strip()
-    entry = json.loads(secure.run_as(key, "audit", "list", "--json").stdout)[0]["id"]
+    entry = json.loads(secure.run_as(key, "audit", "search", "--json").stdout)[0]["id"]
     wait_published(secure, key, entry)
     return key, entry
 
@@ -49,8 +49,8 @@ def test_customer_keeps_key_and_checkpoint_and_proves_an_entry(
 
 
 def test_entry_of_another_is_absent(secure: SecureSystem, customer: tuple[str, str]) -> None:
-    own = {row["id"] for row in json.loads(secure.run_as(customer[0], "audit", "list", "--json").stdout)}
-    foreign = next(row["id"] for row in secure.run_json("audit", "list") if row["id"] not in own)  # type: ignore[attr-defined]
+    own = {row["id"] for row in json.loads(secure.run_as(customer[0], "audit", "search", "--json").stdout)}
+    foreign = next(row["id"] for row in secure.run_json("audit", "search") if row["id"] not in own)  # type: ignore[attr-defined]
 
     done = secure.run_as(customer[0], "audit", "proof", foreign, check=False)
 

@@ -90,7 +90,7 @@ def test_withdrawing_is_one_call_like_giving_and_holds_at_once(business: System,
     assert not customer.gdpr("withdraw", "data_processing")["given"]
     events = [
         row["event"]
-        for row in business.run_json("audit", "list", "--tenant", "clinic", "--event", "consent.*")
+        for row in business.run_json("audit", "search", "--tenant", "clinic", "--event", "consent.*")
     ]
     assert events[:2] == ["consent.withdrawn", "consent.given"]
 

@@ -189,12 +189,12 @@ def retire(colony: System, row: dict[str, Any], *options: str) -> subprocess.Com
 def test_details_are_shown_to_whom_they_concern_and_that_is_recorded(colony: System) -> None:
     colony.run("tenant", "suspend", "acme", "--reason", "canary reason of a person", "--yes")
     colony.run("tenant", "resume", "acme")
-    entry = colony.run_json("audit", "list", "--event", "tenant.suspended", "--limit", "1")[0]  # type: ignore[index]
+    entry = colony.run_json("audit", "search", "--event", "tenant.suspended", "--limit", "1")[0]  # type: ignore[index]
     assert "canary" not in str(entry)
     shown = colony.run("audit", "show", entry["id"], "--details").stdout
     assert "canary reason of a person" in shown
     assert "127.0.0.1" in shown
-    read = colony.run_json("audit", "list", "--event", "audit.details_read", "--limit", "1")[0]  # type: ignore[index]
+    read = colony.run_json("audit", "search", "--event", "audit.details_read", "--limit", "1")[0]  # type: ignore[index]
     assert read["about"] == f"audit_entry:{entry['id'].replace('-', '')}"
     key = new_key(colony, "manage")
     with client_of(colony, key) as tenant:
@@ -203,7 +203,7 @@ def test_details_are_shown_to_whom_they_concern_and_that_is_recorded(colony: Sys
         own = tenant.get("/api/v1/audit?event=tenant.created").json()["data"][0]["id"]
         assert tenant.get(f"/api/v1/audit/{own.replace(own[:4], 'ffff')}").status_code == 404
     log_in(colony)
-    login = colony.run_json("audit", "list", "--event", "account.logged_in", "--limit", "1")[0]  # type: ignore[index]
+    login = colony.run_json("audit", "search", "--event", "account.logged_in", "--limit", "1")[0]  # type: ignore[index]
     assert "canary-browser" in colony.run("audit", "show", login["id"], "--details").stdout
 
 

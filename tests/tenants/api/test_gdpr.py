@@ -34,7 +34,7 @@ def post(api: Api, path: str, body: Any = None) -> Any:
 
 
 def tenant_api() -> Api:
-    return Api(make_key(make_project(), scopes=["manage"])[1])
+    return Api(make_key(make_project(), scopes=["manage", "gdpr"])[1])
 
 
 def test_operator_gets_the_record_of_everything(operator: Api) -> None:
@@ -136,7 +136,7 @@ def test_tenant_gets_its_own_documents_only(operator: Api) -> None:
 
 def test_sub_processor_from_announcement_to_objection(operator: Api) -> None:
     project = make_project()
-    tenant, other = Api(make_key(project, scopes=["manage"])[1]), tenant_api()
+    tenant, other = Api(make_key(project, scopes=["manage", "gdpr"])[1]), tenant_api()
 
     made = post(operator, "subprocessors", FIRM)
     firm = made.json()
