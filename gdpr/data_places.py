@@ -12,13 +12,7 @@ declare(Kind.FILE, "erasures.ledger", "pseudonym", "compliance", Lifetime.MACHIN
 
 declare(Kind.QUEUE, QUEUE, "none", "operations", Lifetime.TAKEN, _BROKER)
 declare(Kind.KEY, f"{KEY_PREFIX}{QUEUE}", "none", "operations", Lifetime.TAKEN, _BROKER)
-declare(
-    Kind.KEY,
-    KEY_PREFIX + "{what=_kombu.binding|_kombu.binding_permanent}.{queue}",
-    "none",
-    "operations",
-    Lifetime.REDIS,
-    "names of queues",
-)
+for _name in ("_kombu.binding.{queue}", "_kombu.binding_permanent.{queue}"):
+    declare(Kind.KEY, KEY_PREFIX + _name, "none", "operations", Lifetime.REDIS, "names of queues")
 declare(Kind.KEY, KEY_PREFIX + "{what=unacked|unacked_index|unacked_mutex}", "none", "operations", Lifetime.TAKEN,
         _BROKER)  # fmt: skip

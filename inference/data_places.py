@@ -73,14 +73,8 @@ declare(Kind.KEY, _HIVE + CONTROL_STREAM, "pseudonym", "inference", Lifetime.RED
 declare(
     Kind.KEY, _HIVE + "state", "none", "operations", HEARTBEAT_EXPIRY_S, "what a hive said of itself last"
 )
-declare(
-    Kind.KEY,
-    _HIVE + "{what=_kombu.binding|_kombu.binding_permanent}.{queue}",
-    "none",
-    "operations",
-    Lifetime.REDIS,
-    "names of queues",
-)
+for _name in ("_kombu.binding.{queue}", "_kombu.binding_permanent.{queue}"):
+    declare(Kind.KEY, _HIVE + _name, "none", "operations", Lifetime.REDIS, "names of queues")
 declare(Kind.KEY, _HIVE + "{what=unacked|unacked_index|unacked_mutex}", "pseudonym", "inference", Lifetime.TAKEN,
         "tasks that a worker has taken")  # fmt: skip
 declare(

@@ -35,7 +35,7 @@ def test_customer_keeps_key_and_checkpoint_and_proves_an_entry(
     for _ in range(2):
         said = secure.run_as(key, "audit", "checkpoint", "--keep", kept, "--key", public).stdout
         assert said.rstrip("\n") == Path(kept).read_text().rstrip("\n")
-        secure.run("tenant", "update", "proved", "--industry", "health")
+        secure.run("tenant", "update", "proved", "--region", "EU")
     secure.run_as(key, "audit", "proof", entry, "--out", proof)
 
     said = secure.run_as("", "audit", "proof", "--check", proof, "--key", public, "--json").stdout

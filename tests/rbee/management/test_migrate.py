@@ -71,9 +71,7 @@ def test_another_application_role_gets_the_same_rights(owner: None, postgres: Po
             assert inherits == (False,)
         finally:
             admin.execute('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM "other App"')
-            admin.execute(
-                'REVOKE ALL ON FUNCTION rbee_make_partitions, rbee_drop_decisions, rbee_drop_audit_month FROM "other App"'
-            )
+            admin.execute('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM "other App"')
             admin.execute('DROP ROLE "other App"')
 
 
