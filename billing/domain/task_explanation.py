@@ -27,6 +27,7 @@ from hive_agent import protocol
 from hive_agent.protocol import CHARGED_OUTCOMES
 
 SHOWN: Final = 100  # of what there may be any number of
+COMPARED_MAX: Final = 50_000  # tasks
 MOMENT: Final = timedelta(seconds=1)
 EVER: Final = Booked(datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
 OF_PAYMENTS: Final = (DifferenceKind.PAYMENT, DifferenceKind.STRIPE_PAYMENT, DifferenceKind.STRIPE_REFUND)
@@ -73,8 +74,7 @@ def explain_difference(difference: Difference, outside: Outside) -> dict[str, An
         return shown
     if difference.kind in OF_PAYMENTS:
         return shown | _money_in(tenant_id)
-    wrong = islice(compare_tasks(EVER, outside, {}, tenant_id), SHOWN)
-    return shown | {"by_kind": _by_kind(tenant_id), "tasks": [_found(each) for each in wrong]}
+    return shown | {"by_kind": _by_kind(tenant_id)} | _wrong_tasks(tenant_id, outside)
 
 
 def arithmetic(price: PriceVersion, usage: Mapping[str, int], outcome: str) -> list[str]:
@@ -208,6 +208,18 @@ def _found(each: Found) -> dict[str, Any]:
         "expected": each.expected,
         "found": each.found,
     }
+
+
+def _wrong_tasks(tenant_id: UUID, outside: Outside) -> dict[str, Any]:
+    """Of a tenant with more tasks than one looks through while somebody waits: those that reports have found."""
+    events = UsageEvent.objects.filter(tenant_id=tenant_id).order_by()
+    if is_whole := events.values("task_id")[: COMPARED_MAX + 1].count() <= COMPARED_MAX:
+        wrong = [_found(each) for each in islice(compare_tasks(EVER, outside, {}, tenant_id), SHOWN)]
+    else:
+        told = ("object_ref", "kind", "expected", "found")  # of several reports, each once
+        reported = Difference.objects.filter(tenant_id=tenant_id, task_id__isnull=False).order_by(*told)
+        wrong = list(reported.values(*told).distinct()[:SHOWN])
+    return {"tasks": wrong, "tasks_are_all": is_whole}
 
 
 def _by_kind(tenant_id: UUID) -> list[dict[str, Any]]:

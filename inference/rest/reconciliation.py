@@ -95,6 +95,9 @@ class ExplainedDifference(DifferenceOut):
     explanation = serializers.DictField(required=False, allow_null=True)
     by_kind = serializers.ListField(child=serializers.DictField(), required=False)
     tasks = serializers.ListField(child=serializers.DictField(), required=False)
+    tasks_are_all = serializers.BooleanField(
+        required=False, help_text="false: too many to be compared anew; those that reports have found"
+    )
     payments = serializers.ListField(child=serializers.DictField(), required=False)
     transfers = serializers.ListField(child=serializers.DictField(), required=False)
 

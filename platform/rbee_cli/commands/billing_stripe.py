@@ -9,7 +9,6 @@ import typer
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, confirm
 from rbee_cli.money import micros_text, read_micros
 
-MICROS = 1_000_000
 COLUMNS = {
     "id": "PAYMENT",
     "method": "BY",

@@ -159,6 +159,8 @@ def _difference(output: Any, found: dict[str, Any]) -> None:
     columns = {"kind": "KIND", "object_ref": "ABOUT", "expected": "EXPECTED", "found": "FOUND"}
     if found.get("tasks"):
         output.table(found["tasks"], columns, empty="")
+    if found.get("tasks_are_all") is False:
+        output.say("There are too many tasks to compare anew; these are what reports have found.")
     ways = {"kind": "KIND", "debit_account": "FROM", "credit_account": "TO", "amount_micros": "SUM"}
     if found.get("by_kind"):
         output.table(found["by_kind"], ways, empty="")

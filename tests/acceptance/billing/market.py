@@ -46,7 +46,7 @@ OVERDUE: Final = timedelta(seconds=LONGEST_TASK_S + 120)
 TOO_LATE: Final = timedelta(seconds=LONGEST_TASK_S + 60) + slices.SPOOL_GRACE
 
 
-# Of the partitions that the tasks of a run are in.
+# Of this month and the one before: a run may begin in one and end in the other.
 BOOKS: Final = """
     SELECT json_build_object(
         'balance', (SELECT json_build_array(balance_micros, reserved_micros) FROM billing_balance
@@ -278,7 +278,7 @@ class Market:
 
     async def _books(self) -> Books:
         async with colony_connection(self.pool) as connection:
-            given = {"tenant": self.tenant, "since": month_of(uuid7()) - timedelta(days=1)}
+            given = {"tenant": self.tenant, "since": month_of(uuid7()) - timedelta(days=31)}
             cursor = await connection.execute(BOOKS, given)
             row = await cursor.fetchone()
         assert row is not None

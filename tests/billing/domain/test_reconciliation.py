@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from billing.domain import task_explanation
 from billing.domain.payments import receive_payment
 from billing.domain.receipt_keys import keep_key
 from billing.domain.reconciliation import NotYet, missed_nights, reconcile
@@ -174,6 +175,28 @@ def test_balance_that_is_not_its_transfers_is_found_and_explained_down_to_the_ta
         ("transfer_amount", f"task:{task_id.hex}"),
     ]
     assert explained["by_kind"][0]["amount_micros"] == 544
+    assert explained["tasks_are_all"]
+
+
+def test_of_a_tenant_with_many_tasks_the_reported_ones_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    books = Bookkeeper(AT)
+    books.book()
+    task_id = books.book(event={"amount_micros": 5})
+    with colony_tx("tests"):
+        Balance.objects.filter(tenant_id=books.project.tenant_id).update(balance_micros=-277)
+    compare()
+    differences = compare()[1]
+    balance = next(each for each in differences if each.kind == "balance")
+    monkeypatch.setattr(task_explanation, "COMPARED_MAX", 1)
+
+    with colony_tx("tests"):
+        explained = explain_difference(balance, outside())
+
+    assert not explained["tasks_are_all"]
+    assert [(each["kind"], each["object_ref"]) for each in explained["tasks"]] == [
+        ("event_amount", f"task:{task_id.hex}"),
+        ("transfer_amount", f"task:{task_id.hex}"),
+    ]
 
 
 def test_payment_that_did_not_pass_through_clearing_is_found() -> None:
