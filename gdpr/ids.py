@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 _VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
+_AT_MS_MAX = 253_402_300_799_999  # the end of the year 9999
 _RANDOM_62_BITS = (1 << 62) - 1
 
 
@@ -21,7 +22,8 @@ def uuid7(at_ns: int | None = None) -> UUID:
 
 
 def is_uuid7(value: UUID) -> bool:
-    return value.version == 7
+    """And of a time that has a date: after the year 9999 nothing is looked for."""
+    return value.version == 7 and value.int >> 80 <= _AT_MS_MAX
 
 
 def made_at(value: UUID) -> datetime:

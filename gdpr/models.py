@@ -5,7 +5,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
-from gdpr.holding import KEEP_EVIDENCE, Held, by_actor, by_pseudonym, by_ref
+from gdpr.holding import KEEP_EVIDENCE, Column, Held, by_actor, by_pseudonym, by_ref
 from gdpr.ids import uuid7
 from gdpr.scope import TenantManager
 
@@ -167,6 +167,7 @@ class VaultItem(models.Model):
             tenant="tenant_id",
             person=by_pseudonym("subject"),
             subject="subject",
+            columns={"key": Column(export=False), "salt": Column(export=False)},
             applied_by="gdpr.sweep_vault",
         )
         none = ("kind", "salt", "ends_on")

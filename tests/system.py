@@ -19,6 +19,8 @@ from pathlib import Path
 import httpx
 import psutil
 
+from tests.migrated import begin_migrated
+
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 180
 CURL = re.compile(r"^curl (?:[^\n]*\\\n)*[^\n]*\n", re.MULTILINE)  # the printed command, whole
@@ -154,12 +156,19 @@ class System:
 
 @contextmanager
 def running(
-    *, business: bool = False, arguments: Sequence[str] = (), kind: type[System] = System
+    *,
+    business: bool = False,
+    arguments: Sequence[str] = (),
+    kind: type[System] = System,
+    from_nothing: bool = False,
 ) -> Iterator[System]:
+    """`from_nothing` also makes its tables, as the first start of an operator does."""
     # Not pytest's tmp_path: PostgreSQL runs as another user when the tests run as root, and must reach its folder.
     with tempfile.TemporaryDirectory(prefix="rbee-") as folder:
         Path(folder).chmod(0o755)
         system = kind(Path(folder) / "data", business=business, arguments=arguments)
+        if not from_nothing:
+            begin_migrated(system.data_dir)
         try:
             yield system.start()
         finally:

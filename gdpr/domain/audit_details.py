@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -30,6 +31,18 @@ def details_of(entry: AuditEntry) -> list[Detail]:
 
 def has_details(entry: AuditEntry) -> bool:
     return VAULT in entry.details
+
+
+def read_for_export(ids: Sequence[str]) -> dict[str, Any]:
+    """What an archive tells of items: what was kept, not how. Without those whose key is gone or that were altered.
+    Raises KeysUnavailable."""
+    found = {}
+    for item_id in ids:
+        try:
+            found[item_id] = json.loads(vault.read(UUID(item_id)))
+        except (VaultGone, VaultBroken):
+            continue
+    return found
 
 
 def _detail(told: dict[str, str]) -> Detail:

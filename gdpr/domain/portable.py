@@ -7,6 +7,7 @@ A reference to what each colony has its own of, as plans, is told by its name. A
     register_extra("tenant", Extra("tenants.User", …))      rows that the data map does not find by this owner
     register_filler("tenants.ApiKey", "mac", …)             what an import puts where a secret was
     register_files("tenant", …)                             files beside the tables
+    register_opener("gdpr.VaultItem", "ciphertext", …)      what an export tells in place of what is encrypted
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ AT_ONCE: Final = 2000
 # History of the colony where it happened is no history of the one that imports; and what needs a secret that nobody has
 # any more, or an account with somebody else, is made again.
 NOT_IMPORTED: Final = frozenset({
-    "gdpr.AuditEntry", "gdpr.DataRequest", "inference.Decision", "tenants.WebhookEvent", "tenants.WebhookDelivery",
+    "gdpr.AuditEntry", "gdpr.VaultItem", "gdpr.DataRequest", "inference.Decision", "tenants.WebhookEvent", "tenants.WebhookDelivery",
     "tenants.WebhookEndpoint", "tenants.Alert", "tenants.Impersonation", "tenants.Invitation", "tenants.IdentityProvider", "billing.AttemptFence",
     "billing.StripeCustomer", "billing.ConnectedAccount", "billing.StripeSubscription", "billing.StripeRequest",
     "billing.AutoRecharge", "billing.Reversal", "billing.Difference",
@@ -50,6 +51,15 @@ class Extra:
 
 
 @dataclass(frozen=True, slots=True)
+class Opener:
+    """`read`: the content of rows by their ids, of those that can be read. Called in a scope."""
+
+    column: str
+    name: str  # in the archive
+    read: Callable[[Sequence[str]], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Of an archive. `columns`: names of fields. `is_derived`: the database makes its rows of others'."""
 
@@ -61,11 +71,17 @@ class Table:
     fill: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
 
     @property
+    def opener(self) -> Opener | None:
+        return _openers.get(self.label)
+
+    @property
     def label(self) -> str:
         return self.model._meta.label
 
     def key(self, name: str) -> str:
         """Of the JSON: the column's name, or the field's where a name stands for the row."""
+        if self.opener and name == self.opener.column:
+            return self.opener.name
         found: Any = self.model._meta.get_field(name)
         return name if _natural(found) else str(found.column)
 
@@ -87,6 +103,10 @@ class Table:
         if not found:
             return [], None
         last = found[-1][1]
+        if self.opener:
+            opened = self.opener.read([row[self.opener.name] for row, _ in found])
+            for row, _ in found:
+                row[self.opener.name] = opened.get(row[self.opener.name])
         return [row for row, _ in found], [str(part) for part in (last if composite else [last])]
 
     def _expressions(self) -> dict[str, Any]:
@@ -94,6 +114,8 @@ class Table:
 
     def _expression(self, name: str) -> Any:
         found: Any = self.model._meta.get_field(name)
+        if self.opener and name == self.opener.column:
+            return F("pk")
         if natural := _natural(found):
             return F(f"{name}__{natural}")
         if isinstance(found, models.DecimalField):
@@ -105,6 +127,7 @@ _natural_keys: dict[str, str] = {}
 _extras: dict[str, list[Extra]] = {}
 _fillers: dict[tuple[str, str], Callable[[], Any]] = {}
 _files: dict[str, list[Callable[[Identity], Iterator[File]]]] = {}
+_openers: dict[str, Opener] = {}
 _derived: set[str] = set()
 _preparations: dict[str, Callable[[Sequence[Mapping[str, Any]]], None]] = {}
 
@@ -123,6 +146,12 @@ def register_filler(label: str, column: str, fill: Callable[[], Any]) -> None:
 
 def register_files(whose: str, files: Callable[[Identity], Iterator[File]]) -> None:
     _files.setdefault(whose, []).append(files)
+
+
+def register_opener(
+    label: str, column: str, name: str, read: Callable[[Sequence[str]], Mapping[str, Any]]
+) -> None:
+    _openers[label] = Opener(column, name, read)
 
 
 def register_preparation(label: str, prepare: Callable[[Sequence[Mapping[str, Any]]], None]) -> None:
@@ -191,7 +220,8 @@ def schema_of(table: Table) -> dict[str, Any]:
     entries = {entry.name: entry for entry in described}
     properties = {}
     for name in table.columns:
-        shape = _shape(table.model._meta.get_field(name))
+        is_opened = table.opener is not None and name == table.opener.column
+        shape = {} if is_opened else _shape(table.model._meta.get_field(name))
         if name in entries:
             shape["description"] = f"{entries[name].privacy}; {entries[name].activity.purpose}"
         properties[table.key(name)] = shape

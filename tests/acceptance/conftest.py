@@ -9,7 +9,7 @@ from tests.system import System, running
 @pytest.fixture(scope="session")
 def home() -> Iterator[System]:
     """A colony in home mode that is shared by the tests of a run."""
-    with running() as system:
+    with running(from_nothing=True) as system:
         yield system
 
 

@@ -6,7 +6,7 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdpr.ids import made_at, month_of, uuid7
+from gdpr.ids import is_uuid7, made_at, month_of, uuid7
 
 TIMES_NS = st.integers(0, (1 << 48) // 2 * 1_000_000 // 10**4)  # to the year 2106, which Python's dates hold
 
@@ -57,3 +57,13 @@ def test_month_in_sql_is_the_month_in_python() -> None:
             "SELECT rbee_month(id) FROM unnest(%s::uuid[]) WITH ORDINALITY AS t (id, n) ORDER BY n", [values]
         )
         assert [row[0] for row in cursor.fetchall()] == [month_of(value) for value in values]
+
+
+def test_time_that_no_date_has_is_none_of_ours() -> None:
+    last = datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)
+    at_ms = int(last.timestamp()) * 1000 + 999
+
+    assert month_of(uuid7(at_ms * 1_000_000)) == date(9999, 12, 1)
+    assert not is_uuid7(uuid7((at_ms + 1) * 1_000_000))
+    with pytest.raises(ValueError, match="is not a UUIDv7"):
+        made_at(UUID("ffffffff-ffff-7fff-bfff-ffffffffffff"))

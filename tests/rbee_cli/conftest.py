@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.migrated import begin_migrated
 from tests.system import System
 
 
@@ -45,6 +46,7 @@ def secure() -> Iterator[SecureSystem]:
         write_certificate(folder)
         tls = ["--tls-cert", str(folder / "cert.pem"), "--tls-key", str(folder / "key.pem")]
         system = SecureSystem(folder / "data", business=True, arguments=tls)
+        begin_migrated(system.data_dir)
         try:
             yield system.start()
         finally:

@@ -212,7 +212,7 @@ def proof(
     if check is not None:
         if not key:
             raise UsageError("--check needs the key to verify by: --key KEY")
-        text, keys = read_file(check), read_keys(key)
+        keys, text = read_keys(key), read_file(check)
     else:
         with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
             asked: dict[str, str | int] = {"index": int(entry)} if entry.isdecimal() else {"entry": entry}

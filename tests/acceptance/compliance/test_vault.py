@@ -293,9 +293,15 @@ def test_no_process_leaves_its_memory_on_a_disk(colony: System) -> None:
     names = {" ".join(process.cmdline())[:60] for process in processes}
     assert len(names) >= 7, names
     allowed = {
-        " ".join(process.cmdline())[:60]: process.rlimit(psutil.RLIMIT_CORE)
+        " ".join(process.cmdline())[:60]: core_limits(process)
         for process in processes
         if process.is_running()
     }
-    assert set(allowed.values()) == {(0, 0)}, allowed
+    assert set(allowed.values()) == {("0", "0")}, allowed
     note("processes without core dumps", len(processes))
+
+
+def core_limits(process: psutil.Process) -> tuple[str, ...]:
+    """Soft and hard. From a file that all may read: of another user's process the kernel says it to few."""
+    lines = Path(f"/proc/{process.pid}/limits").read_text().splitlines()
+    return tuple(next(line for line in lines if line.startswith("Max core file size")).split()[4:6])

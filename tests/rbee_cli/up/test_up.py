@@ -20,7 +20,7 @@ QUESTION = {"model": "rbee-mini", "messages": [{"role": "user", "content": "What
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[System]:
-    with running() as system:
+    with running(from_nothing=True) as system:
         yield system
 
 

@@ -303,7 +303,7 @@ def uncovered(routes: Sequence[Route], targets: Mapping[str, Sequence[Target]]) 
             mine = [target for target in targets.get(route.path, ()) if target.takes(method)]
             if not mine:
                 found.append(f"{method} {route.path}: no target")
-            elif parameters and not any(target.names for target in mine):
+            elif parameters and not any(target.names or target.why for target in mine):
                 found.append(f"{method} {route.path}: no target names an object")
             found += [f"{method} {route.path}: {parameters - set(target.path)} is not named" for target in mine
                       if not parameters <= set(target.path)]  # fmt: skip

@@ -88,6 +88,7 @@ LIST = (
 )
 OWN = (of(),)
 PUBLIC_LIST = "every tenant may know who works for the operator"
+DOCUMENTS = "each colony has the same kinds of documents"
 
 OWN_AND_OTHERS = (of("GET"), of("GET", query="tenant={tenant}"))
 PRICE_CARD = (of(slug="{price_card}"),)
@@ -587,7 +588,7 @@ GDPR: Final[Mapping[str, Sequence[Target]]] = {
     "delete/{request_id}/cancel": ERASURE,
     "delete/{request_id}/certificate": ERASURE,
     "import": OWN,
-    "import/{request_id}": EXPORT,
+    "import/{request_id}": (of(request_id="{import}"),),
     "replay": OWN,
     "requests": (*LIST, of("GET", query="kind=erasure")),
     "requests/{request_id}/retry": ERASURE,
@@ -602,7 +603,7 @@ GDPR: Final[Mapping[str, Sequence[Target]]] = {
     ),
     "consents/{purpose}": (of(purpose="{purpose}"), of(purpose="{purpose}", query="subject={subject}")),
     "consent-texts": (of("GET"), of("POST", body={"purpose": "purpose", "text": "x"})),
-    "documents/{kind}": (of(kind="security"), of(kind="dpia")),
+    "documents/{kind}": (of(kind="security", why=DOCUMENTS), of(kind="dpia", why=DOCUMENTS)),
     "plan": (of("GET"), of("GET", query="whose=subject")),
     "record": (of("GET"), of("GET", query="format=csv"), of("GET", query="format=markdown")),
     "retention": OWN,

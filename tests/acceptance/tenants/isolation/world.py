@@ -480,7 +480,11 @@ def _party(mark: str) -> dict[str, str]:
 
 def _data_requests(world: World) -> dict[str, str]:
     mark, made = world.mark, {}
-    for name, kind, state in (("export", "export", "expired"), ("erasure", "erasure", "cancelled")):
+    for name, kind, state in (
+        ("export", "export", "expired"),
+        ("erasure", "erasure", "cancelled"),
+        ("import", "import", "done"),
+    ):
         request = DataRequest.objects.create(
             kind=kind, whose="tenant", tenant_id=world.tenant.id, state=state, step=mark, subject=mark,
             progress={"note": mark}, result={"note": mark}, needles_sealed=seal(mark, "erasure-needles"),
