@@ -94,6 +94,7 @@ class ManagementView(APIView):
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response.headers.setdefault("x-request-id", answered_request.get())
         answered_request.set("")
+        asked_from.set(None)
         return super().finalize_response(request, response, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -60,6 +60,7 @@ class Page(View):
             response = self._refusal(error)
         finally:
             answered_request.set("")
+            asked_from.set(None)
         # Pages hold what is a tenant's, and some show a secret.
         response.headers["Cache-Control"] = "no-store"
         return response

@@ -587,7 +587,7 @@ GDPR: Final[Mapping[str, Sequence[Target]]] = {
     "delete/{request_id}": ERASURE,
     "delete/{request_id}/cancel": ERASURE,
     "delete/{request_id}/certificate": ERASURE,
-    "import": OWN,
+    "import": (of(), of(query="key={kid}", is_blind=True)),
     "import/{request_id}": (of(request_id="{import}"),),
     "replay": OWN,
     "requests": (*LIST, of("GET", query="kind=erasure")),
