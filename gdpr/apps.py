@@ -6,7 +6,7 @@ class GdprConfig(AppConfig):
 
     def ready(self) -> None:
         from gdpr import data_places, foreign  # noqa: F401 -- register
-        from gdpr.domain import erasure, exports, imports  # noqa: F401 -- register what they work on
+        from gdpr.domain import erasure, exports, imports, needles  # noqa: F401 -- register what they work on
         from gdpr.domain.audit_details import read_for_export
         from gdpr.domain.files import Files, Logs
         from gdpr.domain.holders import register_holder
@@ -17,3 +17,4 @@ class GdprConfig(AppConfig):
         for holder in (Vault(), Tables(), Files(), Logs()):
             register_holder(holder)
         register_opener("gdpr.VaultItem", "ciphertext", "details", read_for_export)
+        needles.register()

@@ -2,7 +2,7 @@
 
 There may be several root secrets: the newest makes, the others still read what they made (`gdpr.roots` has where they
 stand and how they change). What is looked up by a MAC is looked up by one of each (`macs`); what was sealed opens under
-any; pseudonyms of end users never change (`stable`).
+any; pseudonyms of end users never change (`stable`), nor does what signs documents and the ledger of erasures (`lasting`).
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ def stable(label: str) -> bytes:
 
     found = current()
     return found.subjects or derive_from(found.roots[-1], label)
+
+
+def lasting(label: str) -> bytes:
+    """32 bytes for `label` that are the same whatever root secrets come and go: for what is read again years later."""
+    return derive_from(stable(SUBJECTS), label)
 
 
 def macs(label: str, value: bytes) -> list[bytes]:

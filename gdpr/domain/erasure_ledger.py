@@ -25,7 +25,7 @@ from django.conf import settings
 from gdpr.holding import Identity, Whose
 from gdpr.request_models import STANDING, DataRequest, RequestKind, RequestState
 from gdpr.scope import colony_tx
-from gdpr.secrets import derive
+from gdpr.secrets import lasting
 
 LABEL: Final = "erasure-ledger"
 FIRST: Final = "0" * 64
@@ -138,7 +138,7 @@ def _read(whole: bytes) -> Iterator[Line]:
 
 def _mac(line: Line) -> str:
     unsigned = _encode(msgspec.structs.replace(line, mac=""))
-    return hmac.digest(derive(LABEL), unsigned, "sha256").hex()
+    return hmac.digest(lasting(LABEL), unsigned, "sha256").hex()
 
 
 def _encode(line: Line) -> bytes:

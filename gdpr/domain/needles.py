@@ -11,10 +11,12 @@ from django.db import models
 
 from gdpr import data_map
 from gdpr.data_map import Holding
+from gdpr.domain.rotation import hold, sealed_column
 from gdpr.holding import Action, Form, Identity, Whose
 from gdpr.registry import PrivacyClass
+from gdpr.request_models import DataRequest
 from gdpr.scope import colony_tx
-from gdpr.secrets import seal, unseal
+from gdpr.secrets import resealed, seal, unseal
 
 LABEL: Final = "erasure-needles"
 LEAST: Final = 8  # characters
@@ -25,6 +27,15 @@ TEXTS_MAX: Final = 2000
 class Needles(msgspec.Struct, frozen=True):
     texts: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()  # of a person
+
+
+def register() -> None:
+    """What a root secret sealed is sealed by the next one, also in the middle of an erasure."""
+    hold(
+        sealed_column(
+            "erasures under way", DataRequest, "needles_sealed", lambda _, kept: resealed(kept, LABEL)
+        )
+    )
 
 
 def gather(identity: Identity) -> Needles:

@@ -24,7 +24,7 @@ from gdpr.domain import audit_formats as formats
 from gdpr.domain.audit import Actor, record
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx
-from gdpr.secrets import derive
+from gdpr.secrets import lasting
 
 ACTOR: Final = Actor.system("siem")
 BATCH: Final = 500
@@ -102,7 +102,7 @@ def _message(entry: AuditEntry) -> bytes:
 
 def _receiver() -> str:
     """Another address begins with the first entry."""
-    return hmac.digest(derive("siem-receiver"), settings.RBEE.siem_url.encode(), "sha256")[:16].hex()
+    return hmac.digest(lasting("siem-receiver"), settings.RBEE.siem_url.encode(), "sha256")[:16].hex()
 
 
 def _next(receiver: str) -> tuple[int, list[AuditEntry]]:

@@ -3,8 +3,8 @@ key and nothing else.
 
     {"document": {…}, "signature": {"algorithm": "Ed25519", "key": BASE64, "value": BASE64}}
 
-What is signed is CONTEXT and the document in canonical JSON (RFC 8785). The key is derived from the root secret, so a
-database that is restored or stolen signs nothing.
+What is signed is CONTEXT and the document in canonical JSON (RFC 8785). The key is derived from the first root secret and outlives it, so
+a database that is restored or stolen signs nothing, and a certificate is checked years later by the key of that day.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gdpr.domain.audit import canonical_json
-from gdpr.secrets import derive
+from gdpr.secrets import lasting
 
 LABEL: Final = "gdpr-documents"
 CONTEXT: Final = b"rbee gdpr document v1\n"
@@ -30,7 +30,7 @@ class BadSignature(ValueError):
 
 
 def sign_document(document: Mapping[str, Any]) -> dict[str, Any]:
-    value = _key(derive(LABEL)).sign(CONTEXT + canonical_json(document))
+    value = _key(lasting(LABEL)).sign(CONTEXT + canonical_json(document))
     return {
         "document": document,
         "signature": {"algorithm": ALGORITHM, "key": public_key(), "value": base64.b64encode(value).decode()},
@@ -38,7 +38,7 @@ def sign_document(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def public_key() -> str:
-    return base64.b64encode(_key(derive(LABEL)).public_key().public_bytes_raw()).decode()
+    return base64.b64encode(_key(lasting(LABEL)).public_key().public_bytes_raw()).decode()
 
 
 def open_document(signed: Any, key: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from django.utils.timezone import now
 
 from gdpr.domain.rotation import Holder, Replaced, hold, sealed_column
 from gdpr.scope import colony_tx
+from inference.domain.attestations import attested_before, sign_again
 from inference.domain.hives import JOIN_TOKEN_LIFETIME
 from inference.domain.tokens import resealed_password
 from inference.models import Hive, JoinToken
@@ -13,6 +14,7 @@ from inference.models import Hive, JoinToken
 
 def register() -> None:
     hold(Holder(name="hives", left=_hives_left))
+    hold(Holder(name="regions of hives", left=lambda _: attested_before(), renew=sign_again))
     hold(Holder(name="join tokens", left=_tokens_left))
     hold(
         sealed_column(

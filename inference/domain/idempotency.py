@@ -26,7 +26,7 @@ from typing import Final, NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gdpr.secrets import derive
+from gdpr.secrets import lasting
 from inference.domain.failures import redis_unreachable
 from inference.domain.refusals import Refused
 from inference.transport import scripts
@@ -77,7 +77,7 @@ class Scope(NamedTuple):
 
 def scope_of(tenant_id: str, project_id: str, endpoint: str, header: str, body: bytes) -> Scope:
     named = f"{tenant_id}\0{project_id}\0{endpoint}\0{header}"
-    secret = hmac.digest(derive(SECRET_LABEL), named.encode(), "sha256")
+    secret = hmac.digest(lasting(SECRET_LABEL), named.encode(), "sha256")
     asked = hmac.digest(secret, endpoint.encode() + b"\0" + body, "sha256")
     return Scope(tenant_id, hashlib.sha256(named.encode()).hexdigest(), asked.hex(), secret)
 

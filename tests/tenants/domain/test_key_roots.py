@@ -9,13 +9,17 @@ import pytest
 from django.conf import settings
 
 from gdpr import roots
-from gdpr.domain import rotation
+from gdpr.domain import needles, rotation, signing
 from gdpr.domain.audit import Actor
+from gdpr.domain.erasure_ledger import read_lines, write_line
 from gdpr.domain.rotation import KeyInUse
+from gdpr.ids import uuid7
 from gdpr.pool import Pool
+from gdpr.request_models import DataRequest
 from gdpr.scope import colony_tx
 from gdpr.secrets import newest_root, root_id
 from gdpr.threads import in_thread
+from inference.domain.attestations import attested_region, is_attested
 from inference.domain.hives import hive_by_credential
 from inference.domain.tokens import open_password, seal_password, token_mac
 from inference.models import Hive
@@ -27,6 +31,7 @@ from tenants.domain.key_use import KEY_USE, KeyUse
 from tenants.domain.keys import KeyRefused, issue_api_key, rotate_api_key
 from tenants.domain.webhooks import create_endpoint
 from tenants.models import ApiKey
+from tests.factories.inference import make_hive, make_token
 from tests.factories.tenants import TESTER, make_key, make_project, make_tenant
 
 ME = Actor("user", "c" * 32)
@@ -39,7 +44,11 @@ def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     path.write_text("5e" * 32 + "\n")
     of_file = read_env({"RBEE_SECRET_KEY_FILE": str(path)})
     env = dataclasses.replace(
-        settings.RBEE, secret_key=of_file.secret_key, secret_key_file=path, celery_broker_url=""
+        settings.RBEE,
+        secret_key=of_file.secret_key,
+        secret_key_file=path,
+        celery_broker_url="",
+        data_dir=tmp_path,
     )
     monkeypatch.setattr(settings, "RBEE", env)
     monkeypatch.setattr(settings, "SECRET_KEY", settings.SECRET_KEY)
@@ -144,6 +153,41 @@ def test_what_was_sealed_is_sealed_anew_and_what_no_root_opens_holds_up_nobody(d
     with colony_tx("look"):
         made.refresh_from_db()
         assert webhook_signatures.unseal(bytes(made.secret_sealed), made.id) == secret
+
+
+def test_documents_and_the_ledger_of_erasures_are_read_when_their_root_is_gone(db: None, first: str) -> None:
+    with colony_tx("made"):
+        request = DataRequest.objects.create(
+            kind="erasure", whose="tenant", state="frozen", tenant_id=uuid7(), requested_by="key:x",
+            needles_sealed=needles.sealed(needles.Needles(("Anna Example",))),
+        )  # fmt: skip
+    write_line(request)
+    certificate, key = signing.sign_document({"of": "somebody"}), signing.public_key()
+    rotation.rotate_root(actor=ME)
+    rotation.renew_all()
+    rotation.retire(f"secret:{first}", actor=ME, force=True)
+
+    assert newest_root() != first
+    assert [line.request for line in read_lines()] == [request.id.hex]
+    assert signing.public_key() == key
+    assert signing.open_document(certificate, key) == {"of": "somebody"}
+    with colony_tx("look"):
+        request.refresh_from_db()
+    assert needles.opened(bytes(request.needles_sealed)).texts == ("Anna Example",)
+
+
+def test_hive_stays_in_its_region_when_the_root_that_signed_it_is_gone(
+    db: None, redis_url: str, first: str
+) -> None:
+    hive = make_hive(token=make_token(region="EU"))[0]
+    rotation.rotate_root(actor=ME)
+    assert attested_region(hive) == "EU"
+    assert rotation._holders["regions of hives"].left(rotation._replaced(1)) == 1
+    rotation.renew_all()
+    hive.refresh_from_db()
+    assert rotation._holders["regions of hives"].left(rotation._replaced(1)) == 0
+    rotation.retire(f"secret:{first}", actor=ME, force=True)
+    assert is_attested(hive)
 
 
 def test_a_visit_goes_on_until_the_root_of_its_token_is_gone(db: None, first: str) -> None:
