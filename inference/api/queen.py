@@ -19,6 +19,7 @@ from billing.domain.quantities import Wanted, quantities_used, tokens_used_since
 from billing.domain.settlement import Settlement
 from billing.domain.slices import Grant, grant
 from gdpr.domain.consent_book import ConsentBook
+from gdpr.domain.frozen import frozen_among
 from gdpr.pool import Pool, make_pool
 from gdpr.threads import in_thread
 from inference.api.authentication import Authentication
@@ -117,7 +118,7 @@ class Queen:
         self.callers = CallerCache(self.pool)
         self.authentication = Authentication(self.callers, LocalRule(env), network_set(env.trusted_proxies))
         self.consents = ConsentBook(self.pool)
-        self.revocations = Revocations(self.dispatcher, self._good_kids)
+        self.revocations = Revocations(self.dispatcher, self._good_kids, self._frozen)
         self.policies = Policies(env.scheduler_file)
         self.decisions = DecisionLog(self.pool, self.colony)
         self.refusals = RefusalLog(in_thread(write_refusals))
@@ -225,6 +226,9 @@ class Queen:
 
     async def _good_kids(self, key_ids: Collection[str]) -> Collection[str]:
         return await good_kids(self.pool, key_ids)
+
+    async def _frozen(self, whom: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
+        return await frozen_among(self.pool, whom)
 
     async def _write_key_use(self) -> None:
         await KEY_USE.watch(self.pool)

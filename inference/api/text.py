@@ -108,6 +108,8 @@ async def _run_task(
         run.task = task_id
     now_ms = time.time_ns() // 1_000_000
     subject = subject_pseudonym(caller.tenant_id, request.subject)
+    if subject in caller.frozen_subjects:
+        raise errors.subject_frozen()
     if caller.subject_consents:
         await _require_consents(queen, caller, subject)
     session = session_pseudonym(caller.tenant_id, request.session) or subject
