@@ -17,6 +17,7 @@ from uuid import UUID
 
 import msgspec
 import psycopg
+from django.conf import settings
 from django.db import connection
 from psycopg.rows import dict_row
 from psycopg_pool import PoolTimeout
@@ -76,6 +77,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     missing_consents: tuple[str, ...] = ()  # purposes that the tenant must have agreed to, and has not
     subject_consents: frozenset[str] = frozenset()  # purposes that its end users must have agreed to
     frozen_subjects: frozenset[str] = frozenset()  # pseudonyms of end users whose erasure runs
+    keeps_content: bool = False  # its prompts and outputs are kept, because it said so
 
 
 class Person(Caller, frozen=True, kw_only=True):
@@ -101,7 +103,7 @@ FIELDS = f"""
     coalesce(t.required_consents, p.required_consents) AS required_consents, t.subject_consents,
     ARRAY(SELECT purpose FROM (SELECT DISTINCT ON (purpose) purpose, is_given FROM gdpr_consent
           WHERE tenant_id = t.id AND subject = '' ORDER BY purpose, number DESC) c WHERE is_given) AS consents,
-    ARRAY({FROZEN_OF}) AS frozen_subjects,
+    ARRAY({FROZEN_OF}) AS frozen_subjects, t.content_days,
     coalesce(t.requests_per_minute, p.requests_per_minute) AS requests_per_minute,
     coalesce(t.tokens_per_minute, p.tokens_per_minute) AS tokens_per_minute,
     coalesce(t.tokens_per_day, p.tokens_per_day) AS tokens_per_day,
@@ -358,6 +360,7 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         missing_consents=tuple(sorted(set(required) - consents)),
         subject_consents=frozenset(row["subject_consents"]),
         frozen_subjects=frozenset(row["frozen_subjects"]),
+        keeps_content=bool(row["content_days"] and settings.RBEE.content_days_max),
     )
 
 
