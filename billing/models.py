@@ -175,6 +175,7 @@ class UsageEvent(AppendOnly):
     settled_at = models.DateTimeField()
     receipt = models.BinaryField()  # the bytes that the hive signed; empty when it never reported
     signature = models.BinaryField()
+    receipt_erased = models.BooleanField(default=False, db_default=False)  # both went with its end user
 
     objects = TenantManager["UsageEvent"]()
 
@@ -193,7 +194,7 @@ class UsageEvent(AppendOnly):
         )
         none = ("month", "price", "attempt", "endpoint", "model", "hive_id", "worker", "region", "outcome", "usage",
                 "amount_micros", "currency", "decision", "admitted_at", "began_at", "first_token_at", "ended_at",
-                "settled_at")  # fmt: skip
+                "settled_at", "receipt_erased")  # fmt: skip
         pseudonym = ("task_id", "tenant", "project", "key", "request_id", "subject", "receipt", "signature")
 
     def __str__(self) -> str:

@@ -83,6 +83,13 @@ ACTIVITIES: Final = {
             "the hives that answer; no third party",
         ),
         Activity(
+            "content", "Kept prompts and outputs",
+            "Keep what a tenant asked and was answered, for as long as it said: off unless its owner or data-protection"
+            " officer turns it on",
+            _INSTRUCTION, Party.PROCESSOR, "end users of a tenant; whoever appears in prompts and outputs",
+            "the tenant's owner and data-protection officer; no third party",
+        ),
+        Activity(
             "policies", "Scripts", "Run the scripts by which a tenant decides who is admitted and what serves",
             _INSTRUCTION, Party.PROCESSOR, "persons who write scripts for a tenant",
         ),

@@ -22,7 +22,8 @@ FIELDS: Final[dict[PrivacyClass, tuple[str, ...]]] = {
     PrivacyClass.NONE: (
         "type(error).__name__", "_reason(error)", "failed", "why", "otherwise",  # kinds of errors, in our words
         "_what(row)", "incomplete", "message", "name", "where", "outcome", "month", "position", "left", "timeout_s",
-        "len(*)", "sum(*)", "round(*)", "time.monotonic() - began", "self.dropped - self._dropped_told", "percent",
+        "len(*)", "sum(*)", "round(*)", "time.monotonic() - began", "self.dropped - self._dropped_told",
+        "self.lost - self._lost_told", "percent",
         "counts.*", "attempt", "abandoned", "datetime.now(UTC).isoformat(timespec='milliseconds')",
         "limit.level", "limit.name", "job.endpoint", "refused.code", "task.get_name()", "self.process.pid",
         "file.sha256", "policy.sha256[[]:12]", "version.number", "queen", "self.queen", "self.address.name",

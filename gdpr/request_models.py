@@ -37,6 +37,8 @@ class RequestState(models.TextChoices):
 STANDING = (RequestState.QUEUED, RequestState.GRACE)  # not begun
 WORKED = (RequestState.RUNNING, RequestState.FROZEN, RequestState.ERASING, RequestState.VERIFYING)
 OPEN = (*STANDING, *WORKED)
+# Of an erasure: what it is about is not processed any more, and not yet gone. One that failed is frozen if it was then.
+FROZEN = (RequestState.FROZEN, RequestState.ERASING, RequestState.VERIFYING)
 OVER = (
     RequestState.READY,
     RequestState.EXPIRED,

@@ -296,3 +296,7 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return str(self.task_id)
+
+
+# Django finds models by this module.
+from inference import content_models as content_models  # noqa: E402, PLC0414

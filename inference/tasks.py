@@ -3,7 +3,7 @@ from __future__ import annotations
 from celery import shared_task
 
 from gdpr.duties import unrecorded
-from inference.domain import costs, decision_sweep, hives, reconcile, slice_keeper
+from inference.domain import costs, decision_sweep, hives, kept_content, reconcile, slice_keeper
 from inference.domain.errors import RedisUnreachable
 
 
@@ -27,6 +27,11 @@ def restore_hive_acls() -> int:
 )  # type: ignore[untyped-decorator]
 def sweep_decisions() -> int:
     return decision_sweep.sweep_decisions()
+
+
+@shared_task(name="inference.sweep_content", audits="content.expired")  # type: ignore[untyped-decorator]
+def sweep_content() -> int:
+    return kept_content.sweep_content()
 
 
 @shared_task(name="inference.reconcile_books", audits="books.reconciled")  # type: ignore[untyped-decorator]

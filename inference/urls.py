@@ -6,6 +6,7 @@ from billing.api import stripe_webhook
 from inference.rest import agents
 from inference.rest.admin_usage import CustomerUsage, UsageExport
 from inference.rest.breaches import Breaches, BreachFacts, BreachNotice, CloseBreach, OneBreach
+from inference.rest.content import ContentRetention, KeptContents, OneContent
 from inference.rest.costs import CompareLists, CostReport, GpuCosts, ListPrices, Utilisation
 from inference.rest.hives import HiveAttestation, Hives, JoinTokens, OneHive
 from inference.rest.limits import Limits, OneTarget
@@ -63,6 +64,8 @@ management: list[URLPattern | URLResolver] = [
     re_path("^limits/(?P<kind>tenant|subject|project|key)/(?P<name>[A-Za-z0-9_-]+)$", OneTarget.as_view()),
     path("prices", Prices.as_view()),
     path("tasks", Tasks.as_view()),
+    path("tasks/content", KeptContents.as_view()),
+    path("tasks/<str:task>/content", OneContent.as_view()),
     path("tasks/<str:task>/decision", OneDecision.as_view()),
     path("usage", Usage.as_view()),
     path("usage/summary", UsageSummary.as_view()),
@@ -88,6 +91,7 @@ management: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("api/v1/", include(management)),
+    path("gdpr/content", ContentRetention.as_view()),
     path("gdpr/", include("tenants.api.gdpr_routes")),
     path("v1/organization/", include("inference.rest.organization.routes")),
     path("openai/v1/organization/", include("inference.rest.organization.routes")),

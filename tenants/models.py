@@ -125,6 +125,8 @@ class Tenant(models.Model):
     subject_limits = models.JSONField(default=dict)  # of each of its end users
     allowed_models = ArrayField(models.CharField(max_length=128), null=True)  # null: the plan's
     gpu_classes = ArrayField(models.CharField(max_length=50), null=True)
+    # For how long prompts and outputs are kept: `inference.domain.content_retention`. 0: they are not.
+    content_days = models.PositiveSmallIntegerField(default=0)
     suspended_at = models.DateTimeField(null=True)  # kept through a deletion that is taken back
     deletes_at = models.DateTimeField(null=True)  # while deleting: until when it can be restored
     created_at = models.DateTimeField(default=timezone.now)
@@ -137,7 +139,7 @@ class Tenant(models.Model):
         )
         none = ("plan", "status", "region", "industry", "required_consents", "subject_consents", "requests_per_minute",
                 "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "limits", "subject_limits",
-                "allowed_models", "gpu_classes", "suspended_at", "deletes_at", "created_at")  # fmt: skip
+                "allowed_models", "gpu_classes", "content_days", "suspended_at", "deletes_at", "created_at")  # fmt: skip
         pseudonym = ("id",)
         personal = ("slug", "name")
 

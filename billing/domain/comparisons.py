@@ -23,7 +23,7 @@ from billing.models import Price
 _EVENT: Final = (
     "task_id", "tenant_id", "project_id", "key_id", "price_id", "attempt", "request_id", "subject", "endpoint", "model",
     "hive_id", "worker", "region", "outcome", "usage", "amount_micros", "currency", "admitted_at", "began_at",
-    "first_token_at", "ended_at", "receipt", "signature",
+    "first_token_at", "ended_at", "receipt", "signature", "receipt_erased",
 )  # fmt: skip
 _TRANSFERS: Final = ("of_task", "tasks", "booked_micros", "owners", "ways")
 
@@ -108,6 +108,8 @@ def compare_tasks(
         event["usage"] = msgspec.json.decode(event["usage"])  # Django's cursors leave it as text
         count(figures, "tasks")
         count(figures, "receipts", bool(event["receipt"]))
+        if event["receipt_erased"]:
+            count(figures, "erased_receipts")
         count(figures, "transfers", transfers["tasks"] or 0)
         yield from check_task(event, transfers, outside, prices)
 

@@ -45,6 +45,8 @@ def check_receipt(event: Mapping[str, Any], outside: Outside) -> Iterator[Mismat
     """`event`: columns of one. None at all when it is as the hive signed it."""
     payload, signature = bytes(event["receipt"]), bytes(event["signature"])
     if not payload:
+        if event["receipt_erased"]:
+            return  # it was there until its end user was erased
         if event["usage"] or event["amount_micros"] or event["outcome"] in CHARGED_OUTCOMES:
             yield Mismatch(
                 DifferenceKind.RECEIPT_MISSING, "a receipt", f"{event['outcome']}, {shown(event['usage'])}"

@@ -49,6 +49,7 @@ def explain_task(task_id: UUID, outside: Outside) -> dict[str, Any] | None:
         "tenant": str(event.tenant_id),
         "event": _shown(event),
         "receipt": _receipt(event, outside),
+        "receipt_erased": event.receipt_erased,
         "price": _price(price) if price else None,
         "arithmetic": arithmetic(version_of(price), event.usage, event.outcome) if price else [],
         "invoices": _invoices(event),

@@ -18,6 +18,7 @@ from gdpr.domain import needles, signing
 from gdpr.domain.audit import Actor, canonical_json
 from gdpr.domain.certificates import certificate_of
 from gdpr.domain.erasure_ledger import write_line
+from gdpr.domain.frozen import shut_out_writers
 from gdpr.domain.holders import Away, Erased, holders, lifecycle_of
 from gdpr.domain.requests import (
     ATTEMPTS_MAX,
@@ -90,6 +91,8 @@ def _freeze(hold: Hold) -> bool:
     """Art. 18: from here on nothing of theirs is processed, and nothing can be taken back."""
     identity = hold.request.identity
     with colony_tx("an erasure freezes"):
+        if identity.tenant_id is not None:
+            shut_out_writers(identity.tenant_id)
         hold.move(S.FROZEN, "freeze")
         if lifecycle := lifecycle_of(identity.whose):
             lifecycle.freeze(identity)

@@ -116,7 +116,13 @@ def _prompts() -> Measure:
         for place in places.places(Kind.KEY)
         if place.privacy is PrivacyClass.CONTENT
     ]
-    return Measure("Prompts and outputs", f"in Redis only: {'; '.join(holding)}", bool(holding))
+    days = settings.RBEE.content_days_max
+    kept = (
+        f"; of a tenant that asks for it also encrypted in PostgreSQL, for at most {days} days"
+        if days
+        else ""
+    )
+    return Measure("Prompts and outputs", f"in Redis only: {'; '.join(holding)}{kept}", bool(holding))
 
 
 def _passwords() -> Measure:

@@ -32,6 +32,7 @@ AT_ONCE: Final = 2000
 # any more, or an account with somebody else, is made again.
 NOT_IMPORTED: Final = frozenset({
     "gdpr.AuditEntry", "gdpr.VaultItem", "gdpr.DataRequest", "inference.Decision", "tenants.WebhookEvent", "tenants.WebhookDelivery",
+    "inference.KeptContent",
     "tenants.WebhookEndpoint", "tenants.Alert", "tenants.Impersonation", "tenants.Invitation", "tenants.IdentityProvider", "billing.AttemptFence",
     "billing.StripeCustomer", "billing.ConnectedAccount", "billing.StripeSubscription", "billing.StripeRequest",
     "billing.AutoRecharge", "billing.Reversal", "billing.Difference",

@@ -81,6 +81,19 @@ def read(item_id: UUID) -> bytes:
         raise VaultBroken(f"item {item_id} is not what was kept there") from None
 
 
+def key_of(tenant_id: UUID | None, subject: str) -> tuple[UUID, bytes]:
+    """Of a person, for what another table keeps of them: its identifier and what encrypts. It is not destroyed before the
+    caller's transaction ends. Raises KeysUnavailable."""
+    with _inside(tenant_id):
+        key = _key_of(tenant_id, subject)
+        return key.id, _data_key(key)
+
+
+def opened(key: SubjectKey) -> bytes:
+    """What decrypts. Raises VaultGone, KeysUnavailable."""
+    return _data_key(key)
+
+
 def matches(item: VaultItem, digest: str) -> bool:
     """Whether it is the one that an audit entry speaks of."""
     return hmac.compare_digest(digest_of(item), digest)

@@ -102,6 +102,16 @@ def _consent_required(message: str) -> Refused:
     )
 
 
+def subject_frozen() -> Refused:
+    return Refused(
+        "The end user of this request is being erased (Art. 17 GDPR): nothing of theirs is processed until that is done.",
+        status=403,
+        type="permission_error",
+        code="subject_frozen",
+        headers={"x-should-retry": "false"},
+    )
+
+
 def wrong_address() -> Refused:
     return _unauthorized("This API key may not be used from your IP address.", "ip_not_authorized")
 

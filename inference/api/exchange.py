@@ -124,6 +124,17 @@ class Exchange:
         self._receive = _never
         return sends_before
 
+    def listen(self, hear: Callable[[bytes], None]) -> None:
+        """`hear` gets each piece of the answer's body before it is sent."""
+        send = self._send
+
+        async def send_and_tell(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                hear(message.get("body", b""))
+            await send(message)
+
+        self._send = send_and_tell
+
     async def wait_until_gone(self) -> None:
         """Returns when the client has closed its connection. For when the body has been read."""
         while (await self._receive())["type"] != "http.disconnect":

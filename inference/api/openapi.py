@@ -20,7 +20,7 @@ REFERENCE: Final = "#/components/schemas/{name}"
 ERRORS: Final = {
     "400": "The request makes no sense; `param` names the field.",
     "401": "No key, or one that is unknown, expired or revoked.",
-    "403": "The key lacks the scope, or a policy said no.",
+    "403": "The key lacks the scope, a policy said no, a consent is missing, or the end user is being erased.",
     "404": "There is no such model or URL.",
     "408": "The body did not arrive in time.",
     "409": "The first request with the Idempotency-Key still runs, or its answer is no longer kept.",

@@ -19,6 +19,7 @@ from billing.domain.quantities import Wanted, quantities_used, tokens_used_since
 from billing.domain.settlement import Settlement
 from billing.domain.slices import Grant, grant
 from gdpr.domain.consent_book import ConsentBook
+from gdpr.domain.frozen import frozen_among
 from gdpr.pool import Pool, make_pool
 from gdpr.threads import in_thread
 from inference.api.authentication import Authentication
@@ -28,11 +29,13 @@ from inference.api.guard import Guard
 from inference.api.local import LocalEnv, LocalRule
 from inference.api.receipts import HiveCredentials, settlement_of_lost
 from inference.domain.colony import Colony, HiveInfo
+from inference.domain.content_log import ContentLog
 from inference.domain.decision_log import DecisionLog
 from inference.domain.dispatch import Dispatcher
 from inference.domain.envelope import Envelope
 from inference.domain.hives import info_of, joined_hives, restore_hive_acls
 from inference.domain.idempotency import Idempotency
+from inference.domain.kept_content import write_content
 from inference.domain.limit_notices import LimitNotices
 from inference.domain.limits import Limit
 from inference.domain.offer import Offer
@@ -117,9 +120,10 @@ class Queen:
         self.callers = CallerCache(self.pool)
         self.authentication = Authentication(self.callers, LocalRule(env), network_set(env.trusted_proxies))
         self.consents = ConsentBook(self.pool)
-        self.revocations = Revocations(self.dispatcher, self._good_kids)
+        self.revocations = Revocations(self.dispatcher, self._good_kids, self._frozen)
         self.policies = Policies(env.scheduler_file)
         self.decisions = DecisionLog(self.pool, self.colony)
+        self.contents = ContentLog(in_thread(write_content))
         self.refusals = RefusalLog(in_thread(write_refusals))
         self.policy_failures = PolicyFailures(in_thread(tell_failures))
         self.policies.on_failed.append(self.policy_failures.note)
@@ -155,6 +159,7 @@ class Queen:
         self._guard.spawn("consents", self.consents.watch)
         self._guard.spawn("policies", self.policies.watch)
         self._guard.spawn("decisions", self.decisions.watch)
+        self._guard.spawn("kept content", self.contents.watch)
         self._guard.spawn("refusals", self.refusals.watch)
         self._guard.spawn("failures of policies", self.policy_failures.watch)
         self._guard.spawn("catalog", self.offer.watch)
@@ -168,6 +173,7 @@ class Queen:
         await self.gatherer.close()
         await self._guard.stop()
         await self.decisions.stop()
+        await self.contents.stop()
         await self.refusals.stop()
         await self.policy_failures.stop()
         await KEY_USE.write(self.pool)
@@ -225,6 +231,9 @@ class Queen:
 
     async def _good_kids(self, key_ids: Collection[str]) -> Collection[str]:
         return await good_kids(self.pool, key_ids)
+
+    async def _frozen(self, whom: Collection[tuple[str, str]]) -> Collection[tuple[str, str]]:
+        return await frozen_among(self.pool, whom)
 
     async def _write_key_use(self) -> None:
         await KEY_USE.watch(self.pool)

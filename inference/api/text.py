@@ -18,6 +18,7 @@ from hive_agent.protocol import Endpoint
 from inference.api import errors, once
 from inference.api.delivery import deliver
 from inference.api.exchange import Exchange
+from inference.api.keeping import keep
 from inference.api.wire import Priority, Reader, TextRequest
 from inference.domain.admission import admit, in_force
 from inference.domain.choice import Choice, may_use
@@ -108,6 +109,8 @@ async def _run_task(
         run.task = task_id
     now_ms = time.time_ns() // 1_000_000
     subject = subject_pseudonym(caller.tenant_id, request.subject)
+    if subject in caller.frozen_subjects:
+        raise errors.subject_frozen()
     if caller.subject_consents:
         await _require_consents(queen, caller, subject)
     session = session_pseudonym(caller.tenant_id, request.session) or subject
@@ -176,7 +179,8 @@ async def _run_task(
         facts=facts,
     )
     starting = _start(queen, exchange, task, choice, trace)
-    await deliver(starting, exchange, queen.deliveries, is_stream=task.stream)
+    delivery = deliver(starting, exchange, queen.deliveries, is_stream=task.stream)
+    await (keep(delivery, queen.contents, exchange, task) if caller.keeps_content else delivery)
 
 
 async def _admit(queen: Queen, task: Task, trace: Trace, *, kind: str) -> tuple[rhai_py.Record, Facts]:

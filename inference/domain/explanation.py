@@ -28,8 +28,14 @@ def find_decision(name: str) -> Decision | None:
     decisions = Decision.objects.select_related("tenant")
     if _REQUEST_NAME.fullmatch(name):
         return decisions.filter(request_id=name).order_by("-task_id").first()
+    task_id = task_id_of(name)
+    return decisions.filter(task_id=task_id).first() if task_id else None
+
+
+def task_id_of(name: str) -> UUID | None:
+    """By its id, or that of its answer. None: it is neither."""
     task = _TASK_NAME.fullmatch(name) or _TASK_NAME.fullmatch(name.replace("-", ""))
-    return decisions.filter(task_id=UUID(task[1])).first() if task else None
+    return UUID(task[1]) if task else None
 
 
 def explain(decision: Decision, *, is_operator: bool) -> dict[str, Any]:

@@ -118,6 +118,16 @@ def key_revoked() -> TaskFailed:
     )
 
 
+def subject_frozen() -> TaskFailed:
+    return TaskFailed(
+        403,
+        "permission_error",
+        "subject_frozen",
+        "The end user of this request is being erased (Art. 17 GDPR); the answer is incomplete.",
+        {"x-should-retry": "false"},
+    )
+
+
 def worker_lost() -> TaskFailed:
     return TaskFailed(500, "server_error", "worker_error", "The worker was lost; the answer is incomplete.")
 

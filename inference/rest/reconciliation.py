@@ -72,6 +72,9 @@ class ExplanationOut(serializers.Serializer[Any]):
     tenant = serializers.UUIDField()
     event = serializers.DictField(allow_null=True)
     receipt = serializers.DictField(required=False, allow_null=True)
+    receipt_erased = serializers.BooleanField(
+        required=False, help_text="There was one until its end user was erased"
+    )
     price = serializers.DictField(required=False, allow_null=True)
     arithmetic = serializers.ListField(child=serializers.CharField(), required=False)
     transfers = serializers.ListField(child=serializers.DictField())

@@ -166,10 +166,10 @@ class TokenReader:
         now = time.monotonic()
         if now - self._trimmed_at >= TRIM_INTERVAL_S:
             self._trimmed_at = now
-            for stream in self._active.values():
+            for stream in self._streams.values():  # also what was read last of one that has no more tasks
                 if not stream.is_trimmed:
                     stream.is_trimmed = True
-                    self._pipe.send(b"XTRIM", stream.key, b"MINID", stream.cursor)
+                    self._pipe.send(b"XTRIM", stream.key, b"MINID", _after(stream.cursor))
         if now - self._renewed_at < RENEW_INTERVAL_S:
             return []
         self._renewed_at = now
@@ -211,6 +211,12 @@ class TokenReader:
             sink = self._sinks.pop(task, None)
             if sink is not None:
                 sink.on_stream_lost()
+
+
+def _after(entry_id: bytes) -> bytes:
+    """What MINID names stays: the least that was not read."""
+    ms, _, number = entry_id.partition(b"-")
+    return b"%b-%d" % (ms, int(number) + 1)
 
 
 class _Stream:

@@ -113,6 +113,7 @@ app.conf.update(
         "alerts": {"task": "tenants.mail_alerts", "schedule": 60.0, "options": {"expires": 60.0}},
         "budget slices": {"task": "inference.keep_slices", "schedule": 60.0, "options": {"expires": 60.0}},
         "decisions": {"task": "inference.sweep_decisions", "schedule": crontab(hour="3", minute="37")},
+        "kept content that is over": {"task": "inference.sweep_content", "schedule": crontab(minute="*/10")},
         "books": {"task": "inference.reconcile_books", "schedule": crontab(hour="2", minute="7")},
         "GPUs": {"task": "inference.note_gpus", "schedule": 60.0, "options": {"expires": 60.0}},
         "keys that expire": {"task": "tenants.tell_expiring_keys", "schedule": crontab(minute="27")},

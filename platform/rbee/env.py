@@ -82,6 +82,7 @@ class Env:
     grace_tenant_days: int
     grace_subject_days: int
     export_days: int
+    content_days_max: int
     backup_days: int
     erasure_ledger: Path | None
     audit_dir: Path
@@ -464,6 +465,11 @@ VARIABLES: dict[str, Variable] = {
         _between(0, 365), "days from 0 to 365 before an end user of a tenant is erased", "0"
     ),
     "RBEE_EXPORT_DAYS": Variable(_between(1, 90), "days from 1 to 90 that an export is kept", "7"),
+    "RBEE_CONTENT_DAYS_MAX": Variable(
+        _between(0, 400),
+        "days from 0 to 400 that a tenant may have its prompts and outputs kept; 0: nobody may",
+        "400",
+    ),
     "RBEE_BACKUP_DAYS": Variable(
         _between(1, 365), "days from 1 to 365 after which your backups are overwritten", "35"
     ),

@@ -34,7 +34,7 @@ class TenantOut(serializers.ModelSerializer[Tenant]):
         fields = [
             "id", "object", "slug", "name", "plan", "tier", "region", "industry", "status", "requests_per_minute",
             "tokens_per_minute", "tokens_per_day", "concurrent_tasks", "allowed_models", "gpu_classes", "required_consents",
-            "subject_consents", "suspended_at", "deletes_at", "created_at",
+            "subject_consents", "content_days", "suspended_at", "deletes_at", "created_at",
         ]  # fmt: skip
 
 

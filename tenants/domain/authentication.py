@@ -17,10 +17,12 @@ from uuid import UUID
 
 import msgspec
 import psycopg
+from django.conf import settings
 from django.db import connection
 from psycopg.rows import dict_row
 from psycopg_pool import PoolTimeout
 
+from gdpr.domain.frozen import FROZEN_OF
 from gdpr.pool import Pool, colony_connection
 from gdpr.scope import colony_tx
 from tenants.domain.addresses import NOWHERE, NetworkSet, network_set
@@ -74,6 +76,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     networks: NetworkSet = NOWHERE  # where the key may be used from; that one: anywhere
     missing_consents: tuple[str, ...] = ()  # purposes that the tenant must have agreed to, and has not
     subject_consents: frozenset[str] = frozenset()  # purposes that its end users must have agreed to
+    frozen_subjects: frozenset[str] = frozenset()  # pseudonyms of end users whose erasure runs
+    keeps_content: bool = False  # its prompts and outputs are kept, because it said so
 
 
 class Person(Caller, frozen=True, kw_only=True):
@@ -93,18 +97,19 @@ class Found(NamedTuple):
     expires_at: datetime | None
 
 
-FIELDS = """
+FIELDS = f"""
     t.id AS tenant_id, t.slug AS tenant_slug, t.status, coalesce(nullif(t.region, ''), p.region) AS region, t.industry,
     coalesce(t.allowed_models, p.allowed_models) AS allowed_models, coalesce(t.gpu_classes, p.gpu_classes) AS gpu_classes,
     coalesce(t.required_consents, p.required_consents) AS required_consents, t.subject_consents,
     ARRAY(SELECT purpose FROM (SELECT DISTINCT ON (purpose) purpose, is_given FROM gdpr_consent
           WHERE tenant_id = t.id AND subject = '' ORDER BY purpose, number DESC) c WHERE is_given) AS consents,
+    ARRAY({FROZEN_OF}) AS frozen_subjects, t.content_days,
     coalesce(t.requests_per_minute, p.requests_per_minute) AS requests_per_minute,
     coalesce(t.tokens_per_minute, p.tokens_per_minute) AS tokens_per_minute,
     coalesce(t.tokens_per_day, p.tokens_per_day) AS tokens_per_day,
     coalesce(t.concurrent_tasks, p.concurrent_tasks) AS concurrent_tasks,
     t.limits AS tenant_limits, p.limits AS plan_limits, t.subject_limits, p.tier, p.slug AS plan_slug
-"""
+"""  # noqa: S608 -- constants
 # Of a key that was rotated either value may be asked for; `value` is the one that is.
 KEY_QUERY = f"""
     SELECT {FIELDS}, k.project_id, k.id AS key_id, v.kid, v.mac, v.expires_at, k.scopes, k.limits AS key_limits,
@@ -354,6 +359,8 @@ def _caller(row: Mapping[str, Any]) -> Caller:
         networks=network_set(tuple(row["allowed_ips"])) if key_id and row["allowed_ips"] else NOWHERE,
         missing_consents=tuple(sorted(set(required) - consents)),
         subject_consents=frozenset(row["subject_consents"]),
+        frozen_subjects=frozenset(row["frozen_subjects"]),
+        keeps_content=bool(row["content_days"] and settings.RBEE.content_days_max),
     )
 
 

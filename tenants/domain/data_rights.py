@@ -14,7 +14,8 @@ from gdpr.holding import Identity, Whose
 from gdpr.request_models import DataRequest
 from tenants.domain.account_life import lock_account
 from tenants.domain.alerts import raise_alert
-from tenants.domain.tenant_life import close_tenant
+from tenants.domain.invalidation import announce_after_commit
+from tenants.domain.tenant_life import KEYS_CHANGED, close_tenant
 from tenants.models import Member
 
 FAILED_ALERT = "gdpr_request_failed"
@@ -23,6 +24,7 @@ FAILED_ALERT = "gdpr_request_failed"
 def register() -> None:
     register_lifecycle(Whose.TENANT, Lifecycle(freeze=_close, close=_nothing))
     register_lifecycle(Whose.PERSON, Lifecycle(freeze=lock_account, close=_nothing))
+    register_lifecycle(Whose.SUBJECT, Lifecycle(freeze=_tell_queens, close=_nothing))
     requests.on_failed.append(_alert)
     portable.register_natural_key("tenants.Plan", "slug")
     # Who the members are. An archive makes nobody the staff of the colony that reads it.
@@ -48,6 +50,11 @@ def register() -> None:
 def _close(identity: Identity) -> None:
     assert identity.tenant_id is not None, "an identity names its owner"
     close_tenant(identity.tenant_id)
+
+
+def _tell_queens(identity: Identity) -> None:
+    """The request itself says that its end user is frozen: `gdpr.domain.frozen`."""
+    announce_after_commit(KEYS_CHANGED)
 
 
 def _nothing(identity: Identity) -> None:

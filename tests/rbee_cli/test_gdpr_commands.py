@@ -39,3 +39,22 @@ def test_documents_and_sub_processors(secure: SecureSystem) -> None:
     secure.run("gdpr", "subprocessor", "remove", made["id"], "--yes")
     again = secure.run("gdpr", "subprocessor", "remove", made["id"], "--yes", check=False)
     assert (again.returncode, again.stderr.strip()) == (6, "rbee: Hosting AG is ended.")
+
+
+def test_what_is_kept_of_prompts_is_a_tenants_to_say(secure: SecureSystem) -> None:
+    secure.run("tenant", "create", "keeps", "--plan", "pro")
+    made: Any = secure.run_json("key", "create", "--tenant", "keeps", "--name", "officer", "--scope", "gdpr")
+    officer = made["key"]
+
+    assert "of keeps are not kept" in secure.run_as(officer, "gdpr", "content", "show").stdout
+    assert "are kept for 7 days" in secure.run_as(officer, "gdpr", "content", "set", "--days", "7").stdout
+    assert "nothing is kept" in secure.run_as(officer, "gdpr", "content", "list").stdout
+    absent = secure.run_as(officer, "gdpr", "content", "read", "chatcmpl-" + "0" * 32, check=False)
+    assert (absent.returncode, absent.stderr) == (5, "rbee: Nothing is kept of such a task.\n")
+    asked = secure.run_as(officer, "gdpr", "content", "off", stdin="n\n", check=False)
+    assert asked.returncode == 1
+    assert "of 0 tasks of keeps is deleted for good" in asked.stdout
+    assert "nothing is kept" in secure.run_as(officer, "gdpr", "content", "off", "--yes").stdout
+    assert secure.run("gdpr", "content", "show").stdout.startswith("prompts and outputs of operator are not")
+    too_long = secure.run_as(officer, "gdpr", "content", "set", "--days", "401", check=False)
+    assert too_long.returncode == 2

@@ -109,7 +109,10 @@ def _show(output: Any, report: dict[str, Any]) -> None:
     if output.as_json:
         output.result(report)
         return
-    compared = ", ".join(f"{count} {name}" for name, count in sorted(report["figures"].items())) or "nothing"
+    compared = (
+        ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(report["figures"].items()))
+        or "nothing"
+    )
     output.say(f"{report['day']}: {report['differences']} differences in {compared}")
     for hive, counts in sorted(report["waiting"].items()):
         said = ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -129,7 +132,11 @@ def _task(output: Any, found: dict[str, Any]) -> None:
         signed = "signed by its hive" if receipt["signed"] else "NOT signed by its hive"
         output.say(f"receipt: {signed}, {receipt['outcome']}")
     elif event:
-        output.say("receipt: none, no hive reported it")
+        output.say(
+            "receipt: erased with its end user"
+            if found.get("receipt_erased")
+            else "receipt: none, no hive reported it"
+        )
     if price:
         output.say(f"price: {price['model']} version {price['version']} of {price['card']}, per million")
     for step in found.get("arithmetic", []):

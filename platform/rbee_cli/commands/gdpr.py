@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, Yes, confirm
-from rbee_cli.commands import gdpr_consent, gdpr_keys, gdpr_requests
+from rbee_cli.commands import gdpr_consent, gdpr_content, gdpr_keys, gdpr_requests
 
 app = typer.Typer(
     help="Data protection: what is held, why, how long, and papers for it.", no_args_is_help=True
@@ -14,6 +14,7 @@ app = typer.Typer(
 subprocessor = typer.Typer(help="Firms that work on data for the operator.", no_args_is_help=True)
 app.add_typer(subprocessor, name="subprocessor")
 app.add_typer(gdpr_consent.app, name="consent")
+app.add_typer(gdpr_content.app, name="content")
 app.add_typer(gdpr_keys.app, name="keys")
 gdpr_requests.add_to(app)
 

@@ -8,10 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import DatabaseError, connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.domain import task_explanation
+from billing.domain.data_rights import forget_subject
 from billing.domain.payments import receive_payment
 from billing.domain.receipt_keys import keep_key
 from billing.domain.reconciliation import NotYet, missed_nights, reconcile
@@ -19,8 +21,11 @@ from billing.domain.task_explanation import explain_difference, explain_task
 from billing.enums import PaymentMethod
 from billing.models import Balance, Payment
 from billing.reconciliation_models import Difference, ReceiptKey, Reconciliation
+from gdpr.domain.requests import Hold
+from gdpr.holding import Identity, Whose
 from gdpr.ids import uuid7
 from gdpr.models import AuditEntry
+from gdpr.request_models import DataRequest
 from gdpr.scope import colony_tx
 from inference.domain.reconcile import outside
 from tenants.models import Alert, WebhookEvent
@@ -141,6 +146,43 @@ def test_task_that_was_tampered_with_is_found_named_and_explained(name: str) -> 
         assert explained["task"] == str(task_id)
         assert {each["kind"] for each in explained.get("differences", [])} in (kinds, set())
         assert explain_task(sound[0], outside())["differences"] == []  # type: ignore[index]
+
+
+def test_receipts_that_an_erasure_took_are_accounted_for_and_others_are_still_missed() -> None:
+    books, subject = Bookkeeper(AT), "ab" * 16
+    tenant_id = books.project.tenant_id
+    erased = [books.book(sealed={"subject": subject}, event={"subject": subject}) for _ in range(2)]
+    books.book()
+    never_theirs = books.book(event={"receipt": b"", "signature": b"", "subject": subject})
+    nobodys = no_receipt(books)
+
+    assert forget_subject(Identity(Whose.SUBJECT, tenant_id=tenant_id, subject=subject), held()) == 3
+    report, differences = compare()
+
+    assert {each.task_id for each in differences} == {never_theirs, nobodys}
+    assert {each.kind for each in differences} == {"receipt_missing"}
+    assert (report.figures["receipts"], report.figures["erased_receipts"]) == (1, 2)
+    with colony_tx("tests"):
+        explained = explain_task(erased[0], outside())
+        assert explained is not None
+        assert (explained["receipt"], explained["receipt_erased"]) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "change", ["receipt_erased = true", "receipt_erased = true, receipt = '', signature = ''"]
+)
+def test_nobody_excuses_a_receipt_by_hand(change: str) -> None:
+    task_id = Bookkeeper(AT).book()
+    with (
+        pytest.raises(DatabaseError, match=r"append-only|permission denied"),
+        colony_tx("tests"),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"UPDATE billing_usageevent SET {change} WHERE task_id = %s", [task_id])
+
+
+def held() -> Hold:
+    return Hold(DataRequest(id=uuid7()))
 
 
 def test_money_of_another_tenant_is_not_a_tenants_to_move() -> None:

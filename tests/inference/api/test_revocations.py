@@ -22,7 +22,8 @@ CUT_S = 2.0
 class Stream:
     """A slow answer that is read on a thread of its own."""
 
-    def __init__(self, colony: Colony, secret: str) -> None:
+    def __init__(self, colony: Colony, secret: str, **fields: Any) -> None:
+        self._fields = fields
         self.lines: list[str] = []
         self._is_left = False
         self._began = threading.Event()
@@ -32,7 +33,7 @@ class Stream:
         assert self._began.wait(10)
 
     def _read(self) -> None:
-        body = chat("slow", stream=True)
+        body = chat("slow", stream=True, **self._fields)
         with self._colony.call(self._secret).stream("POST", "/v1/chat/completions", json=body) as answer:
             for line in answer.iter_lines():
                 self._began.set()

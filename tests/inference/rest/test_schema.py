@@ -122,6 +122,8 @@ def test_schema_has_every_management_endpoint(home: Api) -> None:
         "projects/{project}",
         "status",
         "tasks",
+        "tasks/content",
+        "tasks/{task}/content",
         "tasks/{task}/decision",
         "tenants",
         "tenants/{slug}",

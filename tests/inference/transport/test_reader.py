@@ -99,7 +99,7 @@ async def test_streams_are_renewed_while_the_reader_moves_and_trimmed_behind_it(
     await until(lambda: len(sink.frames) == 200)
     await pipe.call("PEXPIRE", key("a"), 1000)
     await asyncio.sleep(0.3)
-    assert await pipe.call("XLEN", key("a")) <= 1
+    assert await pipe.call("XLEN", key("a")) == 0
     assert await pipe.call("PTTL", key("a")) > 8000
     reader.forget("t")  # idle ones are kept too, for a while
     await pipe.call("PEXPIRE", key("a"), 1000)
@@ -108,6 +108,23 @@ async def test_streams_are_renewed_while_the_reader_moves_and_trimmed_behind_it(
     await reader.stop()
     await asyncio.sleep(0.3)
     assert 0 < await pipe.call("PTTL", key("a")) <= STREAM_EXPIRY_S * 1000 - 200
+
+
+async def test_what_was_read_last_does_not_stay_until_there_is_another_task(
+    pipe: RedisPipe, reader: TokenReader
+) -> None:
+    sink = expect(reader, pipe, "t")
+    await write(pipe, "a", chunk("t", b"the last words"))
+    await until(lambda: bool(sink.frames))
+    reader.forget("t")
+
+    deadline = asyncio.get_running_loop().time() + reader_module.RENEW_INTERVAL_S + 1
+    while await pipe.call("XLEN", key("a")):
+        assert asyncio.get_running_loop().time() < deadline
+        await asyncio.sleep(0.05)
+    again = expect(reader, pipe, "u")
+    await write(pipe, "a", chunk("u", b"another"))
+    await until(lambda: again.frames == [b"another"])
 
 
 async def test_a_stream_that_is_gone_loses_its_tasks_and_no_others(

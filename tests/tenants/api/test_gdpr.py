@@ -120,7 +120,7 @@ def test_documents_are_filled_in(operator: Api, kind: Document) -> None:
     assert "$" not in text
     assert "Acme GmbH" in text
     assert "privacy@acme.example" in text
-    assert "Template version 1" in text
+    assert "Template version " in text
     assert "legal advice" in text or kind is Document.SUB_PROCESSORS
     assert ("Hosting AG" in text) == (kind is not Document.BREACH_RUNBOOK)
 

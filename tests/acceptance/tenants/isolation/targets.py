@@ -312,6 +312,13 @@ MANAGEMENT: Final[Mapping[str, Sequence[Target]]] = {
     "schema/": OWN,
     "status": OWN,
     "tasks": (*LIST, of(query="model={model}"), of(query="worker={worker}")),
+    "tasks/content": (
+        of("GET"),
+        of("GET", query="subject={subject}"),
+        of("GET", query="model={model}"),
+        of("GET", query="cursor={cursor}&limit=1000", is_blind=True),
+    ),
+    "tasks/{task}/content": (of(task="{task}"), of(task="{answer}")),
     "tasks/{task}/decision": (of(task="{task}"), of(task="{answer}"), of(task="{request}")),
     "tenants": (*LIST[::2], of("POST", body={"slug": "{tenant}"})),
     "tenants/{slug}": (
@@ -593,6 +600,7 @@ GDPR: Final[Mapping[str, Sequence[Target]]] = {
     "requests": (*LIST, of("GET", query="kind=erasure")),
     "requests/{request_id}/retry": ERASURE,
     "signing-key": OWN,
+    "content": (of("GET"), of("PUT", body={"days": 30}), of("DELETE", body={"confirm": "{tenant}"})),
     "consents": (
         of("GET"),
         of("GET", query="subject={subject}"),

@@ -10,6 +10,7 @@ import base64
 import json
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -52,6 +53,7 @@ from gdpr.request_models import DataRequest
 from gdpr.scope import colony_tx, tenant_tx
 from gdpr.secrets import seal
 from gdpr.sub_processors import SubProcessor, SubProcessorObjection
+from inference.domain.kept_content import Gathered, write_content
 from inference.models import Decision, Policy, PolicyVersion
 from inference.rest.organization.base import (
     ENTRY,
@@ -110,6 +112,7 @@ TOO_SMALL: Final = {
     "Payment": {"currency", "tax_country"},
     "PolicyVersion": {"number", "origin"},
     "SubjectKey": {"wrapped_by"},
+    "Tenant": {"content_days"},
     "TenantDiscount": {"discount_bp"},
     "UsageEvent": {"attempt", "currency"},
     "VaultItem": {"kind"},
@@ -141,7 +144,7 @@ def make_world(*, people: bool = True) -> World:
         slug=f"{mark}t", name=f"{mark} name", region=f"{mark}-region", industry=f"{mark} industry", plan=make_plan(),
         requests_per_minute=number(31), tokens_per_minute=number(31), tokens_per_day=number(53),
         concurrent_tasks=number(31), limits=limits(), subject_limits=limits(), allowed_models=[f"{mark}*"],
-        gpu_classes=[mark],
+        gpu_classes=[mark], content_days=30,
     )  # fmt: skip
     project = make_project(tenant, slug=f"{mark}p", name=f"{mark} project", limits=limits())
     make_project(tenant)  # so that the other one is not the last
@@ -181,6 +184,7 @@ def make_world(*, people: bool = True) -> World:
             answer_sealed=seal(f'"{mark}"', "kept-answer"), status=201,
         )  # fmt: skip
         _consents(world)
+    _content(world)
     world.names |= {
         "sub_processor": str(firm.id),
         "tenant": tenant.slug, "tenant_id": str(tenant.id), "project": project.slug, "project_id": str(project.id),
@@ -458,6 +462,22 @@ def _invoices(world: World) -> dict[str, str]:
     ).save()  # fmt: skip
     invoice, note = made
     return {"invoice": invoice.number, "credit_note": note.number, "payment_reference": payment.reference}
+
+
+def _content(world: World) -> None:
+    mark, tenant_id = world.mark, world.tenant.id.hex
+    whose = {
+        UUID(world.names["task"]).hex: subject_pseudonym(tenant_id, f"{mark} end user"),
+        uuid7().hex: mark,
+    }
+    kept = [
+        Gathered(
+            tenant_id, task, subject, f"{mark}-request", f"{mark}-endpoint", f"{mark}-model", round(time.time() * 1000),
+            f"{mark} asked".encode(), f"{mark} answered".encode(), number(31), number(31),
+        )
+        for task, subject in whose.items()
+    ]  # fmt: skip
+    assert write_content(kept) == len(kept)
 
 
 def _consents(world: World) -> None:
