@@ -9,6 +9,7 @@ It knows nothing of Django, so that an auditor can run its verifier on a folder 
     checkpoint    size and root of a log in a signed note (C2SP tlog-checkpoint)
     proof         a proof in one text (C2SP tlog-proof)
     store         a folder of such files, written whole or not at all
+    term          how long entries are kept, and what of the files may be gone then
     writer        adds entries to a store and signs what it holds then
     copies        keeps a second place up to date, `s3` one in a bucket
     verify        finds what is wrong with a log

@@ -1,7 +1,8 @@
 """A second place for a log, out of reach of whoever can change the first: another folder or host, or locked objects.
 
 What is copied depends on the two sizes alone, so that a copy which was interrupted goes on where it was. A second place
-that holds another history is never written to: it is the evidence.
+that holds another history is never written to: it is the evidence. Entries whose time is over are told of there, and
+removed by whoever keeps it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Final
 from gdpr.log.checkpoint import Checkpoint, open_checkpoint
 from gdpr.log.note import NoteRefused, VerifyKey
 from gdpr.log.store import CHECKPOINT, HISTORY, KEYS, FolderStore, Store, StoreConflict
-from gdpr.log.tiles import TileRefused, Tiles, files_of, superseded, tile_path
+from gdpr.log.term import MINIMUM_INDEX, bundles_gone, read_minimum
+from gdpr.log.tiles import ENTRIES, TileRefused, Tiles, files_of, superseded, tile_path
 from gdpr.log.tree import tree_root
 from gdpr.log.writer import known_keys
 
@@ -30,6 +32,7 @@ class CopyRefused(Exception):
 
 def copy_log(source: Store, target: Store, keys: list[VerifyKey]) -> int:
     """Returns how many entries the second place got. Raises CopyRefused, TileRefused, StoreConflict, OSError."""
+    minimum = read_minimum(source)  # before the checkpoint, which tells of it
     note = source.read(CHECKPOINT)
     if note is None:
         return 0
@@ -39,7 +42,10 @@ def copy_log(source: Store, target: Store, keys: list[VerifyKey]) -> int:
     if older is not None:
         _refuse_other_history(older, newest, tiles)
     begin = older.size if older else 0
+    gone = bundles_gone(minimum)
     for kind, number, width in files_of(begin, newest.size):
+        if kind == ENTRIES and number < gone and source.read(tile_path(kind, number)) is None:
+            continue
         target.write(tile_path(kind, number, width), tiles.file(kind, number))
     have = set(target.names(HISTORY))
     for name in source.names(HISTORY):
@@ -50,6 +56,8 @@ def copy_log(source: Store, target: Store, keys: list[VerifyKey]) -> int:
         target.replace(CHECKPOINT, note)
         for kind, number, width in superseded(begin, newest.size):
             target.remove_partial(tile_path(kind, number), width)
+    if minimum > read_minimum(target):
+        target.replace(MINIMUM_INDEX, source.read(MINIMUM_INDEX) or b"")
     return newest.size - begin
 
 

@@ -96,6 +96,14 @@ class FolderStore:
         except OSError:  # others are there, or it never was
             pass
 
+    def remove(self, path: str) -> bool:
+        """Whether it was there. Folders that become empty stay."""
+        try:
+            (self.folder / path).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
     def names(self, folder: str) -> list[str]:
         try:
             return sorted(name for name in os.listdir(self.folder / folder) if not name.startswith("."))  # noqa: PTH208

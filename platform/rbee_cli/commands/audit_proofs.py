@@ -110,9 +110,11 @@ def tell(
         "origin": report.origin,
         "size": report.size,
         "first": report.first,
+        "minimum_index": report.minimum,
         "problems": found,
     }
     text = f"fine: {report.size} entries of {report.origin or 'an empty log'}, as they were signed"
+    text += f"; those below {report.minimum} are over" if report.minimum else ""
     text += f"; they begin with those of {', '.join(kept)}" if kept else ""
     Output(as_json=as_json).result(data, text)
     if not has_key:
@@ -139,9 +141,8 @@ def compare_with_database(place: Path, report: Report) -> list[Problem]:
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
             connection.execute(f"SET ROLE {role}")
-            return list(
-                islice(compare_rows(connection, Tiles(report.size, store.read, store.widths)), PROBLEMS_MAX)
-            )
+            tiles = Tiles(report.size, store.read, store.widths)
+            return list(islice(compare_rows(connection, tiles, report.minimum), PROBLEMS_MAX))
     except psycopg.Error as error:
         said = str(error).strip().partition("\n")[0]
         raise CliError(f"the database does not answer: {said}") from error
@@ -212,7 +213,7 @@ def proof(
     if check is not None:
         if not key:
             raise UsageError("--check needs the key to verify by: --key KEY")
-        text, keys = read_file(check), read_keys(key)
+        keys, text = read_keys(key), read_file(check)
     else:
         with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
             asked: dict[str, str | int] = {"index": int(entry)} if entry.isdecimal() else {"entry": entry}
