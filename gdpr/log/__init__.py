@@ -3,6 +3,7 @@
 It knows nothing of Django, so that an auditor can run its verifier on a folder of files.
 
     note          texts with Ed25519 signatures (C2SP signed-note)
+    signers       keys that sign from elsewhere: a KMS, a program of the operator's
     entry         the bytes of an audit entry, and its leaf hash
     tree          RFC 6962: roots, inclusion and consistency proofs
     tiles         the files of a log (C2SP tlog-tiles), and what is read from them

@@ -60,7 +60,7 @@ class VerifyKey:
 
 
 class Signer(Protocol):
-    """Who signs for a key. One that asks a key management service implements this; `sign` may raise OSError."""
+    """Who signs for a key. One that asks elsewhere (`signers`) may raise OSError, by `key` also KeyRefused."""
 
     @property
     def key(self) -> VerifyKey: ...
@@ -89,9 +89,14 @@ class FileSigner:
 
 def make_signer(name: str) -> FileSigner:
     """With a key of its own. Raises KeyRefused for a name that no note can hold."""
+    refuse_name(name)
+    return FileSigner(name, Ed25519PrivateKey.generate())
+
+
+def refuse_name(name: str) -> None:
+    """Raises KeyRefused."""
     if not name or "+" in name or any(char.isspace() or not char.isprintable() for char in name):
         raise KeyRefused(f"{name!r} is no name of a key: it has neither spaces nor a plus")
-    return FileSigner(name, Ed25519PrivateKey.generate())
 
 
 def read_signer(text: str) -> FileSigner:

@@ -1,4 +1,4 @@
-"""`rbee audit verify`, `checkpoint`, `proof`, `key` and `keygen`: checking the audit log, also without a queen."""
+"""`rbee audit verify`, `checkpoint`, `proof`, `key`, `keygen` and `signer`: checking the audit log, also without a queen."""
 
 from __future__ import annotations
 
@@ -48,6 +48,14 @@ KEYGEN_EPILOG = """Examples:
 
   rbee audit keygen rbee.example.org/audit --out /etc/rbee/audit-key
 """
+SIGNER_EPILOG = """Examples:
+
+  rbee audit signer kms:alias/rbee-audit --name rbee.example.org/audit
+
+  rbee audit signer "command:/usr/local/bin/hsm slot1" --name rbee.example.org/audit
+
+Exit codes: 0 it signs, 1 it does not answer, 2 it is no place of such a key.
+"""
 
 Keys = Annotated[
     str, typer.Option("--key", help="The key to verify by (NAME+ID+KEY), or a file of keys.", metavar="KEY")
@@ -60,6 +68,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=PROOF_EPILOG)(proof)
     app.command("key", epilog=KEY_EPILOG)(show_key)
     app.command(epilog=KEYGEN_EPILOG)(keygen)
+    app.command(epilog=SIGNER_EPILOG)(signer)
 
 
 def verify(
@@ -271,6 +280,31 @@ def keygen(
     except OSError as error:
         raise CliError(f"{out} cannot be written: {error.strerror}") from error
     Output(as_json=as_json).result({"file": str(out), "key": str(signer.key)}, str(signer.key))
+
+
+def signer(
+    where: Annotated[
+        str, typer.Argument(envvar="RBEE_AUDIT_SIGNER", help="kms:KEY or command:PROGRAM.", metavar="WHERE")
+    ],
+    name: Annotated[
+        str, typer.Option(envvar="RBEE_AUDIT_ORIGIN", help="The name under which that key signs.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Have a key that a KMS or another program keeps sign something, and print the one by which it is verified."""
+    from gdpr.log.note import KeyRefused
+    from gdpr.log.signers import signer_at
+    from rbee_cli.errors import CliError, UsageError
+    from rbee_cli.output import Output
+
+    try:
+        found = signer_at(where, name, os.environ.get("RBEE_KMS_ENDPOINT", ""))
+        found.sign(b"rbee audit signer: does it sign?\n")
+    except KeyRefused as refused:
+        raise UsageError(str(refused)) from refused
+    except OSError as error:
+        raise CliError(str(error)) from error
+    Output(as_json=as_json).result({"key": str(found.key)}, str(found.key))
 
 
 def keys_of(queen: QueenClient, key: str) -> list[VerifyKey]:
