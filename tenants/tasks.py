@@ -1,7 +1,7 @@
 from celery import shared_task
 
 from gdpr.duties import unrecorded
-from tenants.domain import alert_mail, auditors, deliveries
+from tenants.domain import alert_mail, auditors, checkpoint_mail, deliveries
 from tenants.domain.alerts import MAIL as MAIL_ALERTS
 from tenants.domain.audit_checkpoints import tell_checkpoint
 from tenants.domain.courier import courier
@@ -54,3 +54,4 @@ def tell_expiring_keys() -> None:
 @shared_task(name="tenants.tell_checkpoint", audits=unrecorded("it tells what is in the log"))  # type: ignore[untyped-decorator]
 def tell_audit_checkpoint() -> None:
     tell_checkpoint()
+    checkpoint_mail.mail_checkpoints()
