@@ -8,6 +8,7 @@ from tenants.domain.courier import courier
 from tenants.domain.invitations import MAIL
 from tenants.domain.invitations import mail_invitations as mail
 from tenants.domain.key_expiry import tell_expiring_keys as tell_expiring
+from tenants.domain.log_watch import watch_log
 from tenants.domain.outbox import DELIVER
 from tenants.domain.repeats import forget_answers as forget
 
@@ -55,3 +56,8 @@ def tell_expiring_keys() -> None:
 def tell_audit_checkpoint() -> None:
     tell_checkpoint()
     checkpoint_mail.mail_checkpoints()
+
+
+@shared_task(name="tenants.watch_audit_log", audits=("alert.opened", "alert.closed"))  # type: ignore[untyped-decorator]
+def watch_audit_log() -> None:
+    watch_log()

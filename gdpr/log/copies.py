@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -22,6 +23,7 @@ from gdpr.log.tree import tree_root
 from gdpr.log.writer import known_keys
 
 COPY_EVERY_S: Final = 30.0
+COPIED: Final = "copied"  # beside the log, never in its second place: when that was up to date
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +84,12 @@ def _refuse_other_history(older: Checkpoint, newest: Checkpoint, tiles: Tiles) -
         )
 
 
+def copied_at(source: Store) -> datetime | None:
+    """None when nothing is copied. Raises ValueError, OSError."""
+    raw = source.read(COPIED)
+    return None if raw is None else datetime.fromisoformat(raw.decode().strip())
+
+
 def second_place(where: str) -> Store | None:
     """A folder, or `s3://bucket/prefix`; nothing when none is named. Raises ValueError."""
     if not where:
@@ -96,7 +104,7 @@ def second_place(where: str) -> Store | None:
 class Copier:
     """Copies in a thread of its own: a second place that is slow or away holds nobody up. Ends with the `with`."""
 
-    def __init__(self, source: Store, target: Store | None) -> None:
+    def __init__(self, source: FolderStore, target: Store | None) -> None:
         self._source = source
         self._target = target
         self._over = threading.Event()
@@ -105,6 +113,8 @@ class Copier:
     def __enter__(self) -> Copier:
         if self._target is not None:
             self._thread.start()
+        else:
+            self._source.remove(COPIED)
         return self
 
     def __exit__(
@@ -119,6 +129,7 @@ class Copier:
         while True:
             try:
                 copy_log(self._source, self._target, known_keys(self._source))
+                self._source.replace(COPIED, f"{datetime.now(UTC).isoformat(timespec='seconds')}\n".encode())
             except (CopyRefused, NoteRefused, TileRefused, StoreConflict, OSError) as error:
                 logger.error("the second place of the audit log is not up to date: %s", error)
             if self._over.wait(COPY_EVERY_S):
