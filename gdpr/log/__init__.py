@@ -13,6 +13,7 @@ It knows nothing of Django, so that an auditor can run its verifier on a folder 
     term          how long entries are kept, and what of the files may be gone then
     writer        adds entries to a store and signs what it holds then
     copies        keeps a second place up to date, `s3` one in a bucket
+    witness       has somebody else sign that the log only grew (C2SP tlog-witness)
     verify        finds what is wrong with a log
     rows          compares a log with the rows of the database
     sequencer     numbers the rows, one process at a time

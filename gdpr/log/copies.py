@@ -16,7 +16,7 @@ from typing import Final
 
 from gdpr.log.checkpoint import Checkpoint, open_checkpoint
 from gdpr.log.note import NoteRefused, VerifyKey
-from gdpr.log.store import CHECKPOINT, HISTORY, KEYS, FolderStore, Store, StoreConflict
+from gdpr.log.store import CHECKPOINT, HISTORY, KEYS, WITNESSED, FolderStore, Store, StoreConflict
 from gdpr.log.term import MINIMUM_INDEX, bundles_gone, read_minimum
 from gdpr.log.tiles import ENTRIES, TileRefused, Tiles, files_of, superseded, tile_path
 from gdpr.log.tree import tree_root
@@ -34,7 +34,8 @@ class CopyRefused(Exception):
 
 def copy_log(source: Store, target: Store, keys: list[VerifyKey]) -> int:
     """Returns how many entries the second place got. Raises CopyRefused, TileRefused, StoreConflict, OSError."""
-    minimum = read_minimum(source)  # before the checkpoint, which tells of it
+    # Before the checkpoint, which tells of the one and is not older than the other.
+    minimum, witnessed = read_minimum(source), source.read(WITNESSED)
     note = source.read(CHECKPOINT)
     if note is None:
         return 0
@@ -53,13 +54,15 @@ def copy_log(source: Store, target: Store, keys: list[VerifyKey]) -> int:
     for name in source.names(HISTORY):
         if name not in have:
             target.write(f"{HISTORY}/{name}", source.read(f"{HISTORY}/{name}") or b"")
-    if older is None or older.size != newest.size:
+    if target.read(CHECKPOINT) != note:  # of the same size too: a witness has signed it since
         target.replace(KEYS, source.read(KEYS) or b"")
         target.replace(CHECKPOINT, note)
         for kind, number, width in superseded(begin, newest.size):
             target.remove_partial(tile_path(kind, number), width)
     if minimum > read_minimum(target):
         target.replace(MINIMUM_INDEX, source.read(MINIMUM_INDEX) or b"")
+    if witnessed is not None and target.read(WITNESSED) != witnessed:
+        target.replace(WITNESSED, witnessed)
     return newest.size - begin
 
 

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 CHECKPOINT: Final = "checkpoint"
 KEYS: Final = "keys"
 HISTORY: Final = "checkpoints"
+WITNESSED: Final = "witnessed"  # the newest checkpoint that a witness signed too
 
 _WIDTH = re.compile("[1-9][0-9]{0,2}")
 

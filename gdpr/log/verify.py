@@ -7,7 +7,7 @@ the second place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -18,10 +18,11 @@ import msgspec
 from gdpr.log.checkpoint import Checkpoint, open_checkpoint
 from gdpr.log.entry import leaf_hash
 from gdpr.log.note import NoteRefused, VerifyKey
-from gdpr.log.store import CHECKPOINT, HISTORY, Store
+from gdpr.log.store import CHECKPOINT, HISTORY, WITNESSED, Store
 from gdpr.log.term import DROPPED, MINIMUM_INDEX, bundles_gone, is_over, read_minimum, told_minimum
 from gdpr.log.tiles import WIDTH, TileRefused, Tiles, tile_path
 from gdpr.log.tree import Frontier, perfect_root
+from gdpr.log.witness import WitnessKey, cosigned_at
 
 PROBLEMS_MAX: Final = 100
 
@@ -37,12 +38,15 @@ class Problem:
 
 @dataclass
 class Report:
-    """`size` entries are signed for, those from `first` on are there, those from `minimum` on have to be."""
+    """`size` entries are signed for, those from `first` on are there, those from `minimum` on have to be, and
+    `witnessed` are what a witness vouches for, as of `witnessed_at`: seconds since 1970."""
 
     origin: str = ""
     size: int = 0
     first: int = 0
     minimum: int = 0
+    witnessed: int = 0
+    witnessed_at: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -64,19 +68,24 @@ _head = msgspec.json.Decoder(_Head)
 
 
 def verify_log(
-    store: Store, keys: Sequence[VerifyKey], older: Iterable[tuple[str, str | bytes]] = ()
+    store: Store,
+    keys: Sequence[VerifyKey],
+    older: Iterable[tuple[str, str | bytes]] = (),
+    witness: WitnessKey | None = None,
 ) -> Report:
-    """`older`: checkpoints from elsewhere, each with a name for it. Raises OSError."""
+    """`older`: checkpoints from elsewhere, each with a name for it. `witness`: who has to have signed one. Raises OSError."""
     report = Report()
     try:
         report.minimum = read_minimum(store)  # before the checkpoint, which tells of it
     except TileRefused as refused:
         report.add(*_parts(refused))
-    note = store.read(CHECKPOINT)
+    witnessed = store.read(WITNESSED)
     kept = [
         *older,
         *((f"{HISTORY}/{name}", store.read(f"{HISTORY}/{name}") or b"") for name in store.names(HISTORY)),
+        *([] if witnessed is None else [(WITNESSED, witnessed)]),
     ]
+    note = store.read(CHECKPOINT)  # behind all that it has to be as long as
     if note is None:
         if kept or store.names("tile"):
             report.add(CHECKPOINT, "missing")
@@ -86,6 +95,10 @@ def verify_log(
         return report
     wanted = [found for name, other in kept if (found := _opened(report, name, other, keys))]
     report.origin, report.size = newest[1].origin, newest[1].size
+    if witness is not None:
+        _ask_for(
+            witness, report, [*kept, (CHECKPOINT, note)], {name: one.size for name, one in [*wanted, newest]}
+        )
     _Walk(report, Tiles(report.size, store.read, store.widths), [*wanted, newest]).run()
     return report
 
@@ -101,6 +114,21 @@ def _opened(
     if name.startswith(f"{HISTORY}/") and name != f"{HISTORY}/{found.size:018d}":
         report.add(name, f"it is a checkpoint of {found.size} entries, which its name does not say")
     return name, found
+
+
+def _ask_for(
+    witness: WitnessKey, report: Report, notes: Iterable[tuple[str, str | bytes]], sizes: Mapping[str, int]
+) -> None:
+    for name, note in notes:
+        try:
+            at = cosigned_at(note, witness)
+        except NoteRefused as refused:
+            report.add(name, str(refused))
+            continue
+        if at is not None and sizes.get(name, -1) >= report.witnessed:
+            report.witnessed, report.witnessed_at = sizes[name], at
+    if not report.witnessed_at:
+        report.add(WITNESSED, f"no checkpoint is signed by {witness.name}")
 
 
 class _Walk:

@@ -89,6 +89,8 @@ class Env:
     audit_key: str
     audit_signer: str
     audit_origin: str
+    audit_witness: str
+    audit_witness_key: str
     audit_database_url: str
     stripe_secret_key: str
     stripe_webhook_secret: tuple[str, ...]
@@ -489,6 +491,10 @@ VARIABLES: dict[str, Variable] = {
     "RBEE_AUDIT_ORIGIN": Variable(
         str, "the name of the signing key that RBEE_AUDIT_SIGNER names, such as rbee.example.org/audit"
     ),
+    "RBEE_AUDIT_WITNESS": Variable(
+        _url("http", "https"), "the URL of a witness, such as https://witness.example.org"
+    ),
+    "RBEE_AUDIT_WITNESS_KEY": Variable(str, "the key of that witness as NAME+ID+KEY"),
     "RBEE_AUDIT_DATABASE_URL": Variable(
         _database_url, f"{_POSTGRES}, of a member of the role rbee_sequencer", is_secret=True
     ),

@@ -22,6 +22,7 @@ from gdpr.log.note import KeyRefused, Signer, read_signer
 from gdpr.log.sequencer import DatabaseBehind, run
 from gdpr.log.signers import signer_at
 from gdpr.log.store import FolderStore, StoreConflict
+from gdpr.log.witness import Witness, read_witness_key
 from gdpr.log.writer import LogBroken
 from rbee.env import Env, exit_on_misconfiguration, read_env
 from rbee.logs import QuietFormatter
@@ -33,7 +34,7 @@ def main() -> int:
         env.require("audit_database_url")
         try:
             signer = _signer(env)
-            copy = second_place(env.audit_copy)
+            copy, witness = second_place(env.audit_copy), _witness(env)
         except (KeyRefused, ValueError) as error:
             raise ImproperlyConfigured(str(error)) from None
     handler = logging.StreamHandler()
@@ -44,7 +45,7 @@ def main() -> int:
         signal.signal(number, lambda *_: over.set())
     try:
         run(
-            env.audit_database_url, FolderStore(Path(env.audit_dir)), signer, copy=copy, is_over=over.is_set,
+            env.audit_database_url, FolderStore(Path(env.audit_dir)), signer, copy=copy, witness=witness, is_over=over.is_set,
             sleep=over.wait,
         )  # fmt: skip
     except (DatabaseBehind, KeyRefused, LogBroken, StoreConflict) as error:
@@ -65,6 +66,13 @@ def _signer(env: Env) -> Signer:
     with suppress(OSError):
         _ = signer.key
     return signer
+
+
+def _witness(env: Env) -> Witness | None:
+    if not env.audit_witness and not env.audit_witness_key:
+        return None
+    env.require("audit_witness", "audit_witness_key")
+    return Witness(env.audit_witness, read_witness_key(env.audit_witness_key))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gdpr.log.checkpoint import Checkpoint
     from gdpr.log.note import VerifyKey
     from gdpr.log.verify import Problem, Report
+    from gdpr.log.witness import WitnessKey
     from rbee_cli.client import QueenClient
 
 VERIFY_EPILOG = """Examples:
@@ -80,6 +81,9 @@ def verify(
         list[Path] | None,
         typer.Option("--checkpoint", help="A checkpoint that you kept; may be given again."),
     ] = None,
+    witness: Annotated[
+        str, typer.Option(help="The key of a witness: it has to have signed too.", metavar="KEY")
+    ] = "",
     database: Annotated[
         bool, typer.Option("--database", help="Compare the rows of the database too.")
     ] = False,
@@ -95,13 +99,26 @@ def verify(
         raise UsageError(f"{place} is no folder: name the one that holds the files of the log")
     older = [(str(path), read_file(path)) for path in kept or []]
     try:
-        report = verify_log(FolderStore(place), read_keys(key or str(place / KEYS)), older)
+        report = verify_log(
+            FolderStore(place), read_keys(key or str(place / KEYS)), older, _read_witness(witness)
+        )
         problems = list(report.problems)
         if database and report.size:
             problems += compare_with_database(place, report)
     except OSError as error:
         raise CliError(f"{error.filename or place} cannot be read: {error.strerror}") from error
     tell(report, problems, [str(path) for path in kept or []], as_json=as_json, has_key=bool(key))
+
+
+def _read_witness(text: str) -> WitnessKey | None:
+    from gdpr.log.note import KeyRefused
+    from gdpr.log.witness import read_witness_key
+    from rbee_cli.errors import UsageError
+
+    try:
+        return read_witness_key(text) if text else None
+    except KeyRefused as refused:
+        raise UsageError(str(refused)) from refused
 
 
 def tell(
@@ -120,10 +137,12 @@ def tell(
         "size": report.size,
         "first": report.first,
         "minimum_index": report.minimum,
+        "witnessed": report.witnessed,
         "problems": found,
     }
     text = f"fine: {report.size} entries of {report.origin or 'an empty log'}, as they were signed"
     text += f"; those below {report.minimum} are over" if report.minimum else ""
+    text += f"; {report.witnessed} of them are witnessed" if report.witnessed else ""
     text += f"; they begin with those of {', '.join(kept)}" if kept else ""
     Output(as_json=as_json).result(data, text)
     if not has_key:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gdpr.log.note import KeyRefused, Signer
+from gdpr.log.note import KeyRefused, Signer, make_signer
 from gdpr.log.signers import signer_at
 from gdpr.log.store import FolderStore
 from gdpr.log.verify import verify_log
@@ -21,6 +21,7 @@ from tests.gdpr.log.kms_server import KEY, KmsServer, running
 from tests.gdpr.log.logs import ORIGIN, FastStore, make_entry, make_log
 from tests.services import root_url
 
+KEY_TEXT = make_signer(ORIGIN).secret_text()
 PROGRAM = """#!{python}
 import base64, os, sys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -205,6 +206,12 @@ def test_sequencer_signs_by_the_kms(
         ({"RBEE_AUDIT_SIGNER": "hsm"}, "RBEE_AUDIT_SIGNER takes where the signing key is"),
         ({"RBEE_AUDIT_SIGNER": "kms:x", "RBEE_AUDIT_ORIGIN": "a b"}, "'a b' is no name of a key"),
         ({"RBEE_AUDIT_SIGNER": "command:/none", "RBEE_AUDIT_ORIGIN": "x"}, "/none cannot be run"),
+        ({"RBEE_AUDIT_KEY": KEY_TEXT, "RBEE_AUDIT_SIGNER": "kms:x"}, "are both set; keep one"),
+        ({"RBEE_AUDIT_KEY": KEY_TEXT, "RBEE_AUDIT_WITNESS": "http://w"}, "RBEE_AUDIT_WITNESS_KEY is not set"),
+        (
+            {"RBEE_AUDIT_KEY": KEY_TEXT, "RBEE_AUDIT_WITNESS": "http://w", "RBEE_AUDIT_WITNESS_KEY": "x"},
+            "'x' is no key to verify by",
+        ),
     ],
 )
 def test_sequencer_says_in_one_line_what_is_wrong(settings: dict[str, str], says: str) -> None:
