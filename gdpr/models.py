@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from gdpr.holding import KEEP_EVIDENCE, Column, Held, by_actor, by_pseudonym, by_ref
 from gdpr.ids import uuid7
+from gdpr.log.term import KEPT_YEARS
 from gdpr.scope import TenantManager
 
 
@@ -69,7 +70,7 @@ class AuditEntry(AppendOnly):
     class Privacy:
         held = Held(
             "audit",
-            "7 calendar years after at",
+            f"{KEPT_YEARS} calendar years after at",
             tenant="tenant_id",
             person=(by_actor("actor"), by_ref("object_ref")),
             on_tenant=KEEP_EVIDENCE,

@@ -1,7 +1,7 @@
 from celery import shared_task
 
 from gdpr.chores import hint_after_commit
-from gdpr.domain import audit_archive, retention, rotation, siem, vault
+from gdpr.domain import audit_archive, audit_pruning, retention, rotation, siem, vault
 from gdpr.domain.exports import expire_exports
 from gdpr.domain.partitions import make_partitions
 from gdpr.domain.requests import WORK, is_work_left
@@ -43,7 +43,7 @@ def renew_keys() -> None:
 
 @shared_task(name="gdpr.keep_audit_months", audits=("audit_month.archived", "audit_month.dropped"))  # type: ignore[untyped-decorator]
 def keep_audit_months() -> int:
-    return audit_archive.keep_months()
+    return audit_archive.keep_months() + audit_pruning.prune_log()
 
 
 @shared_task(name="gdpr.forward_audit_log", audits=("log_forward.failed", "log_forward.resumed"))  # type: ignore[untyped-decorator]

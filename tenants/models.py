@@ -205,6 +205,32 @@ class Member(models.Model):
         return f"{self.role} {self.user_id}"
 
 
+class CheckpointMail(models.Model):
+    """Who is mailed the audit log's checkpoint of the day."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT)
+    member = models.OneToOneField(
+        Member, on_delete=models.CASCADE, db_constraint=False
+    )  # composite, by migration
+    created_at = models.DateTimeField(default=timezone.now)
+    mailed_at = models.DateTimeField(null=True)  # today
+    mailing_until = models.DateTimeField(null=True)  # whoever sends it may take so long
+
+    objects = TenantManager["CheckpointMail"]()
+
+    class Meta:
+        ordering = ["-id"]
+
+    class Privacy:
+        held = Held("audit", "with its member", tenant="tenant", person="member__user")
+        none = ("created_at", "mailed_at", "mailing_until")
+        pseudonym = ("id", "tenant", "member")
+
+    def __str__(self) -> str:
+        return str(self.member_id)
+
+
 class Invitation(models.Model):
     """Its token is not kept: it is an HMAC of the identifier and the salt, see `tenants.domain.invitations`."""
 

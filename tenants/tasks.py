@@ -1,13 +1,14 @@
 from celery import shared_task
 
 from gdpr.duties import unrecorded
-from tenants.domain import alert_mail, auditors, deliveries
+from tenants.domain import alert_mail, auditors, checkpoint_mail, deliveries
 from tenants.domain.alerts import MAIL as MAIL_ALERTS
 from tenants.domain.audit_checkpoints import tell_checkpoint
 from tenants.domain.courier import courier
 from tenants.domain.invitations import MAIL
 from tenants.domain.invitations import mail_invitations as mail
 from tenants.domain.key_expiry import tell_expiring_keys as tell_expiring
+from tenants.domain.log_watch import watch_log
 from tenants.domain.outbox import DELIVER
 from tenants.domain.repeats import forget_answers as forget
 
@@ -54,3 +55,9 @@ def tell_expiring_keys() -> None:
 @shared_task(name="tenants.tell_checkpoint", audits=unrecorded("it tells what is in the log"))  # type: ignore[untyped-decorator]
 def tell_audit_checkpoint() -> None:
     tell_checkpoint()
+    checkpoint_mail.mail_checkpoints()
+
+
+@shared_task(name="tenants.watch_audit_log", audits=("alert.opened", "alert.closed"))  # type: ignore[untyped-decorator]
+def watch_audit_log() -> None:
+    watch_log()

@@ -1,5 +1,6 @@
 """Seven calendar years of the audit log. A month that is over is written once to files that are made to stay as they are;
-when its time is over, its partition is dropped and the log begins later: its hashes stay, so the tree still verifies.
+when its time is over, its partition is dropped and the log begins later: its hashes stay, so the tree still verifies, and
+`audit_pruning` removes its entries from the files of the log.
 
 A month's folder holds its entries as they are hashed, one in each line, and `manifest.json` with the SHA-256 of each file.
 A month that is dropped leaves no gap in the log, but a higher minimum index.
@@ -25,11 +26,11 @@ from gdpr.access_models import ArchivedMonth
 from gdpr.domain.audit import Actor, canonical_entry, record
 from gdpr.domain.audit_log import pages_of
 from gdpr.domain.partitions import add_months
+from gdpr.log.term import DROPPED, kept_until
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx
 
 ACTOR: Final = Actor.system("retention")
-YEARS: Final = 7
 SETTLES: Final = timedelta(
     days=2
 )  # after its end: what was begun in it is written, and has its place in the log
@@ -51,11 +52,6 @@ class Month(NamedTuple):
     kept_until: date  # excluded
     archived: ArchivedMonth | None
     is_over: bool
-
-
-def kept_until(month: date) -> date:
-    """The first day on which it may go: a year's entries go together, seven years after its end."""
-    return date(month.year + YEARS + 1, 1, 1)
 
 
 def months(now: datetime | None = None) -> list[Month]:
@@ -133,7 +129,7 @@ def drop_month(month: date) -> bool:
             row.dropped_at = timezone.now()
             row.minimum_index = _minimum_index(row)
             row.save(update_fields=["dropped_at", "minimum_index"])
-            record("audit_month.dropped", actor=ACTOR, object_ref=_ref(month), details=_details(row))
+            record(DROPPED, actor=ACTOR, object_ref=_ref(month), details=_details(row))
     except OperationalError as error:
         logger.warning("a month of the audit log is not dropped yet: %s", type(error).__name__)
         return False

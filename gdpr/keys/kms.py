@@ -28,7 +28,7 @@ class KmsKeys:
 
     def __init__(self, names: Sequence[str], endpoint: str = "") -> None:
         self._names = tuple(names)
-        self._client = _client(self._names[0], endpoint)
+        self._client = kms_client(self._names[0], endpoint)
         self._known: dict[tuple[bytes, bytes], tuple[bytes, float]] = {}
         self._lock = Lock()
 
@@ -94,14 +94,14 @@ def _context(purpose: bytes) -> dict[str, str]:
     return {"rbee": base64.b64encode(hashlib.sha256(purpose).digest()).decode()}
 
 
-def _client(name: str, endpoint: str) -> Any:
+def kms_client(name: str, endpoint: str) -> Any:
     """Raises KeysUnavailable."""
     try:
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError
         from botocore.session import get_session
     except ImportError:
-        raise KeysUnavailable("RBEE_KMS_KEYS needs botocore: pip install 'rbee[kms]'") from None
+        raise KeysUnavailable("a key in a KMS needs botocore: pip install 'rbee[kms]'") from None
     parts = name.split(":")  # arn:aws:kms:REGION:ACCOUNT:key/ID
     region = parts[3] if name.startswith("arn:") and len(parts) > 3 else None
     config = Config(

@@ -46,7 +46,7 @@ class VerifyKey:
 
     @property
     def id(self) -> bytes:
-        return hashlib.sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:4]
+        return key_id(self.name, ED25519, self.public)
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
         try:
@@ -59,8 +59,12 @@ class VerifyKey:
         return f"{self.name}+{self.id.hex()}+{_base64(ED25519 + self.public)}"
 
 
+def key_id(name: str, kind: bytes, public: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + kind + public).digest()[:4]
+
+
 class Signer(Protocol):
-    """Who signs for a key. One that asks a key management service implements this; `sign` may raise OSError."""
+    """Who signs for a key. One that asks elsewhere (`signers`) may raise OSError, by `key` also KeyRefused."""
 
     @property
     def key(self) -> VerifyKey: ...
@@ -89,9 +93,14 @@ class FileSigner:
 
 def make_signer(name: str) -> FileSigner:
     """With a key of its own. Raises KeyRefused for a name that no note can hold."""
+    refuse_name(name)
+    return FileSigner(name, Ed25519PrivateKey.generate())
+
+
+def refuse_name(name: str) -> None:
+    """Raises KeyRefused."""
     if not name or "+" in name or any(char.isspace() or not char.isprintable() for char in name):
         raise KeyRefused(f"{name!r} is no name of a key: it has neither spaces nor a plus")
-    return FileSigner(name, Ed25519PrivateKey.generate())
 
 
 def read_signer(text: str) -> FileSigner:
@@ -110,14 +119,20 @@ def read_signer(text: str) -> FileSigner:
 
 def read_verify_key(text: str) -> VerifyKey:
     """From `str(key)`. Raises KeyRefused."""
+    name, identifier, public = read_key(text, ED25519)
+    key = VerifyKey(name, public)
+    if key.id != identifier:
+        raise KeyRefused(f"the id of the key {name} is not of its name and key")
+    return key
+
+
+def read_key(text: str, kind: bytes) -> tuple[str, bytes, bytes]:
+    """Name, id and public key of one that is written as NAME+ID+KEY. Raises KeyRefused."""
     found = _VERIFY_KEY.fullmatch(text.strip())
-    public = _key_bytes(found[3]) if found else None
+    public = _key_bytes(found[3], kind) if found else None
     if found is None or public is None:
         raise KeyRefused(f"{_shown(text)} is no key to verify by: it is written as NAME+ID+KEY")
-    key = VerifyKey(found[1], public)
-    if key.id.hex() != found[2]:
-        raise KeyRefused(f"the id of the key {found[1]} is not of its name and key")
-    return key
+    return found[1], bytes.fromhex(found[2]), public
 
 
 def read_verify_keys(text_or_path: str) -> list[VerifyKey]:
@@ -141,15 +156,19 @@ def sign_note(text: str, *signers: Signer) -> str:
     if not text.endswith("\n") or _has_control(text):
         raise ValueError("the text of a note ends in a newline, and has no other control characters")
     lines = [
-        f"{_DASH}{signer.key.name} {_base64(signer.key.id + signer.sign(text.encode()))}\n"
-        for signer in signers
+        signature_line(signer.key.name, signer.key.id + signer.sign(text.encode())) for signer in signers
     ]
     return f"{text}\n{''.join(lines)}"
 
 
+def signature_line(name: str, raw: bytes) -> str:
+    """`raw` begins with the id of the key."""
+    return f"{_DASH}{name} {_base64(raw)}\n"
+
+
 def open_note(note: str | bytes, keys: Sequence[VerifyKey]) -> str:
     """The text, once one of `keys` has signed it and no signature of theirs is wrong. Raises NoteRefused."""
-    text, signatures = _split(note)
+    text, signatures = split_note(note)
     message, is_signed = text.encode(), False
     for name, signature in signatures:
         for key in keys:
@@ -164,7 +183,8 @@ def open_note(note: str | bytes, keys: Sequence[VerifyKey]) -> str:
     return text
 
 
-def _split(note: str | bytes) -> tuple[str, list[tuple[str, bytes]]]:
+def split_note(note: str | bytes) -> tuple[str, list[tuple[str, bytes]]]:
+    """Its text, and of each signature the name and the bytes, which nobody has checked. Raises NoteRefused."""
     try:
         whole = note.decode() if isinstance(note, bytes) else note
     except UnicodeDecodeError:
@@ -192,9 +212,9 @@ def _has_control(text: str) -> bool:
     return any(char < " " and char != "\n" for char in text)
 
 
-def _key_bytes(encoded: str) -> bytes | None:
+def _key_bytes(encoded: str, kind: bytes = ED25519) -> bytes | None:
     raw = _decoded(encoded)
-    return raw[1:] if raw is not None and len(raw) == 33 and raw[:1] == ED25519 else None
+    return raw[1:] if raw is not None and len(raw) == 33 and raw[:1] == kind else None
 
 
 def _base64(raw: bytes) -> str:

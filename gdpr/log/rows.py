@@ -14,8 +14,9 @@ from psycopg import Connection
 from psycopg.rows import class_row
 
 from gdpr.log.entry import canonical_entry, leaf_hash
+from gdpr.log.term import is_over
 from gdpr.log.tiles import WIDTH, TileRefused, Tiles
-from gdpr.log.verify import KEPT_YEARS, Problem
+from gdpr.log.verify import Problem
 
 RANGE: Final = 16 * WIDTH  # entries compared at once
 OVERDUE_S: Final = 60.0  # a row that has no place in the log by then was not seen by the sequencer
@@ -64,8 +65,9 @@ def numbered_rows(connection: Connection[Any], begin: int, end: int) -> list[Row
         return cursor.execute(NUMBERED, [begin, end]).fetchall()
 
 
-def compare_rows(connection: Connection[Any], tiles: Tiles) -> Iterator[Problem]:
-    """`connection` sees the rows of all tenants. Ends with the first bundle that cannot be read: `verify_log` says why."""
+def compare_rows(connection: Connection[Any], tiles: Tiles, minimum: int = 0) -> Iterator[Problem]:
+    """`connection` sees the rows of all tenants. Of an entry that cannot be read `verify_log` says why; `minimum` is the
+    index below which none has to be there, nor may its row be."""
     for begin in range(0, tiles.size, RANGE):
         end = min(begin + RANGE, tiles.size)
         found: dict[int, list[Row]] = {}
@@ -76,7 +78,10 @@ def compare_rows(connection: Connection[Any], tiles: Tiles) -> Iterator[Problem]
                 entry = tiles.entry(index)
             except TileRefused:
                 entry = None
-            yield from _compare(index, entry, found.get(index, []))
+            held = found.get(index, [])
+            if held and index < minimum:
+                yield Problem(f"entry {index}", "it is below the minimum index, and the database has its row")
+            yield from _compare(index, entry, held)
     yield from _beyond(connection, tiles.size)
 
 
@@ -141,4 +146,4 @@ def _is_over(entry: bytes) -> bool:
         made = datetime.fromisoformat(msgspec.json.decode(entry)["at"])
     except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
         return False
-    return made.year + KEPT_YEARS < datetime.now(UTC).year
+    return is_over(made, datetime.now(UTC))

@@ -18,11 +18,13 @@ from uuid import UUID
 import psycopg
 from psycopg import Connection
 
+from gdpr.log.checkpoint import open_checkpoint
 from gdpr.log.copies import Copier
 from gdpr.log.note import Signer
 from gdpr.log.rows import Row, numbered_rows, waiting_rows
-from gdpr.log.store import FolderStore, Store, StoreBusy
-from gdpr.log.writer import LogBroken, LogWriter
+from gdpr.log.store import CHECKPOINT, WITNESSED, FolderStore, Store, StoreBusy
+from gdpr.log.witness import Witness, Witnessing
+from gdpr.log.writer import LogBroken, LogWriter, known_keys
 
 LOCK: Final = 0x7262_6565_0010
 ROLE: Final = "rbee_sequencer"
@@ -131,6 +133,15 @@ class Sequencer:
         self._kept_on = today
         self._published_at = time.monotonic()
 
+    def keep_witnessed(self, note: str) -> None:
+        """A checkpoint of ours that a witness signed too. It is the published one, if the log has not grown since."""
+        store = self.writer.store
+        with self.connection.transaction():
+            self._fence(self.numbered, self.numbered)
+            store.replace(WITNESSED, note.encode())
+            if open_checkpoint(note, known_keys(store)) == self.writer.published:
+                store.replace(CHECKPOINT, note.encode())
+
     def _fence(self, before: int, after: int) -> None:
         done = self.connection.execute(
             "UPDATE gdpr_auditsequence SET size = %s WHERE id = 1 AND epoch = %s AND size = %s",
@@ -164,6 +175,7 @@ def run(
     signer: Signer,
     *,
     copy: Store | None,
+    witness: Witness | None = None,
     is_over: Callable[[], bool],
     sleep: Callable[[float], object] = time.sleep,
 ) -> None:
@@ -172,18 +184,28 @@ def run(
         try:
             connection = lead(database_url)
             if connection is not None:
-                with connection, store.alone(), Copier(store, copy):
-                    _lead_on(Sequencer(connection, store, signer), is_over, sleep)
+                with (
+                    connection, store.alone(), Copier(store, copy), Witnessing(store, witness) as witnessing,
+                ):  # fmt: skip
+                    _lead_on(Sequencer(connection, store, signer), witnessing, is_over, sleep)
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError, Overtaken, StoreBusy) as error:
             logger.warning("the audit log waits: %s", _said(error))
         if not is_over():
             sleep(1.0)
 
 
-def _lead_on(sequencer: Sequencer, is_over: Callable[[], bool], sleep: Callable[[float], object]) -> None:
+def _lead_on(
+    sequencer: Sequencer,
+    witnessing: Witnessing,
+    is_over: Callable[[], bool],
+    sleep: Callable[[float], object],
+) -> None:
     logger.info("numbering audit entries from %d on, epoch %d", sequencer.numbered, sequencer.epoch)
     while not is_over():
-        if sequencer.step() < BATCH:
+        moved = sequencer.step()
+        if (note := witnessing.take()) is not None:
+            sequencer.keep_witnessed(note)
+        if moved < BATCH:
             sleep(LOOK_EVERY_S)
     if sequencer.has_unpublished:
         sequencer.publish()

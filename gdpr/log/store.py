@@ -14,6 +14,7 @@ from typing import Final, Protocol
 CHECKPOINT: Final = "checkpoint"
 KEYS: Final = "keys"
 HISTORY: Final = "checkpoints"
+WITNESSED: Final = "witnessed"  # the newest checkpoint that a witness signed too
 
 _WIDTH = re.compile("[1-9][0-9]{0,2}")
 
@@ -95,6 +96,14 @@ class FolderStore:
             partial.parent.rmdir()
         except OSError:  # others are there, or it never was
             pass
+
+    def remove(self, path: str) -> bool:
+        """Whether it was there. Folders that become empty stay."""
+        try:
+            (self.folder / path).unlink()
+        except FileNotFoundError:
+            return False
+        return True
 
     def names(self, folder: str) -> list[str]:
         try:

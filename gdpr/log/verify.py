@@ -7,7 +7,7 @@ the second place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -18,12 +18,13 @@ import msgspec
 from gdpr.log.checkpoint import Checkpoint, open_checkpoint
 from gdpr.log.entry import leaf_hash
 from gdpr.log.note import NoteRefused, VerifyKey
-from gdpr.log.store import CHECKPOINT, HISTORY, Store
-from gdpr.log.tiles import ENTRIES, WIDTH, TileRefused, Tiles, tile_path
+from gdpr.log.store import CHECKPOINT, HISTORY, WITNESSED, Store
+from gdpr.log.term import DROPPED, MINIMUM_INDEX, bundles_gone, is_over, read_minimum, told_minimum
+from gdpr.log.tiles import WIDTH, TileRefused, Tiles, tile_path
 from gdpr.log.tree import Frontier, perfect_root
+from gdpr.log.witness import WitnessKey, cosigned_at
 
 PROBLEMS_MAX: Final = 100
-KEPT_YEARS: Final = 7  # calendar years after that of an entry; what is older may have been dropped
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,15 @@ class Problem:
 
 @dataclass
 class Report:
-    """`size` entries are signed for, those from `first` on are there."""
+    """`size` entries are signed for, those from `first` on are there, those from `minimum` on have to be, and
+    `witnessed` are what a witness vouches for, as of `witnessed_at`: seconds since 1970."""
 
     origin: str = ""
     size: int = 0
     first: int = 0
+    minimum: int = 0
+    witnessed: int = 0
+    witnessed_at: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     @property
@@ -56,20 +61,31 @@ class Report:
 class _Head(msgspec.Struct):
     id: UUID
     at: datetime
+    event: str
 
 
 _head = msgspec.json.Decoder(_Head)
 
 
 def verify_log(
-    store: Store, keys: Sequence[VerifyKey], older: Iterable[tuple[str, str | bytes]] = ()
+    store: Store,
+    keys: Sequence[VerifyKey],
+    older: Iterable[tuple[str, str | bytes]] = (),
+    witness: WitnessKey | None = None,
 ) -> Report:
-    """`older`: checkpoints from elsewhere, each with a name for it. Raises OSError."""
-    report, note = Report(), store.read(CHECKPOINT)
+    """`older`: checkpoints from elsewhere, each with a name for it. `witness`: who has to have signed one. Raises OSError."""
+    report = Report()
+    try:
+        report.minimum = read_minimum(store)  # before the checkpoint, which tells of it
+    except TileRefused as refused:
+        report.add(*_parts(refused))
+    witnessed = store.read(WITNESSED)
     kept = [
         *older,
         *((f"{HISTORY}/{name}", store.read(f"{HISTORY}/{name}") or b"") for name in store.names(HISTORY)),
+        *([] if witnessed is None else [(WITNESSED, witnessed)]),
     ]
+    note = store.read(CHECKPOINT)  # behind all that it has to be as long as
     if note is None:
         if kept or store.names("tile"):
             report.add(CHECKPOINT, "missing")
@@ -79,6 +95,10 @@ def verify_log(
         return report
     wanted = [found for name, other in kept if (found := _opened(report, name, other, keys))]
     report.origin, report.size = newest[1].origin, newest[1].size
+    if witness is not None:
+        _ask_for(
+            witness, report, [*kept, (CHECKPOINT, note)], {name: one.size for name, one in [*wanted, newest]}
+        )
     _Walk(report, Tiles(report.size, store.read, store.widths), [*wanted, newest]).run()
     return report
 
@@ -96,6 +116,21 @@ def _opened(
     return name, found
 
 
+def _ask_for(
+    witness: WitnessKey, report: Report, notes: Iterable[tuple[str, str | bytes]], sizes: Mapping[str, int]
+) -> None:
+    for name, note in notes:
+        try:
+            at = cosigned_at(note, witness)
+        except NoteRefused as refused:
+            report.add(name, str(refused))
+            continue
+        if at is not None and sizes.get(name, -1) >= report.witnessed:
+            report.witnessed, report.witnessed_at = sizes[name], at
+    if not report.witnessed_at:
+        report.add(WITNESSED, f"no checkpoint is signed by {witness.name}")
+
+
 class _Walk:
     """Through all entries, once. Where a leaf differs from its tile the tile's goes into the tree: then the root tells
     which of the two is wrong, and everything behind it can still be checked."""
@@ -107,7 +142,10 @@ class _Walk:
         self.frontier = Frontier()
         self.edges: list[list[bytes]] = []  # by level, roots of its tiles that the tile above has to hold
         self.ids: dict[UUID, int] = {}
-        self.absent: list[int] = []  # bundles at the beginning that are not there
+        self.absent = 0  # bundles at the beginning that are not there
+        self.told = 0  # the minimum index, as the log itself tells of it
+        self.is_raised = False  # the minimum index, beyond an entry that is not over: said once
+        self.now = datetime.now(UTC)
 
     def run(self) -> None:
         roots = {one.size: b"" for _, one in self.checkpoints}
@@ -126,7 +164,10 @@ class _Walk:
         for level, edge in enumerate(self.edges):
             if edge:
                 self._compare(level + 1, self.tiles.size // WIDTH ** (level + 2), edge)
-        self._check_absent(None)
+        self.report.first = min(self.tiles.size, self.absent * WIDTH)
+        if self.report.minimum > self.told:
+            what = f"it is {self.report.minimum}, and the log itself tells of {self.told or 'none'}"
+            self.report.add(MINIMUM_INDEX, what)
         for name, one in self.checkpoints:
             if one.size > self.tiles.size:
                 what = f"it was signed for {one.size} entries and the log has {self.tiles.size}: it was rolled back"
@@ -139,9 +180,6 @@ class _Walk:
         stored, entries = self._stored(number), self._entries(number)
         if entries is None:
             return stored
-        if not self.report.first and self.absent:
-            self.report.first = number * WIDTH
-            self._check_absent(entries[0])
         computed = [leaf_hash(entry) for entry in entries]
         for at, entry in enumerate(entries):
             index = number * WIDTH + at
@@ -163,27 +201,14 @@ class _Walk:
         try:
             return self.tiles.bundle(number)
         except TileRefused as refused:
-            if number == len(self.absent) and str(refused).endswith("is missing"):
-                self.absent.append(number)
+            is_gone = number == self.absent and str(refused).endswith("is missing")
+            if is_gone and number < bundles_gone(self.report.minimum):
+                self.absent += 1
             else:
                 last = min(self.tiles.size, (number + 1) * WIDTH) - 1
                 where, what = _parts(refused)
                 self.report.add(f"entries {number * WIDTH} to {last}", f"{where} {what}")
             return None
-
-    def _check_absent(self, first: bytes | None) -> None:
-        """Entries are dropped from the beginning once their years are over; the first that is left tells of when."""
-        if not self.absent or (first is None and self.report.first):
-            return
-        try:
-            year = _head.decode(first).at.year if first is not None else 9999
-        except msgspec.MsgspecError:
-            year = 9999
-        if year > datetime.now(UTC).year - KEPT_YEARS:
-            last = min(self.tiles.size, len(self.absent) * WIDTH) - 1
-            self.report.add(
-                f"entries 0 to {last}", f"{tile_path(ENTRIES, 0)} and what follows it are missing"
-            )
 
     def _check_entry(self, index: int, entry: bytes) -> None:
         try:
@@ -194,6 +219,17 @@ class _Walk:
         before = self.ids.setdefault(found.id, index)
         if before != index:
             self.report.add(f"entry {index}", f"it is entry {before} once more")
+        if index < self.report.minimum and not self.is_raised and not is_over(found.at, self.now):
+            self.is_raised = True
+            self.report.add(f"entry {index}", "it is below the minimum index, and its years are not over")
+        if found.event == DROPPED:
+            self._hear(index, entry)
+
+    def _hear(self, index: int, entry: bytes) -> None:
+        try:
+            self.told = max(self.told, told_minimum(entry, index))
+        except ValueError as error:
+            self.report.add(f"entry {index}", f"what it tells of a month that was dropped: {error}")
 
     def _push(self, level: int, tile: list[bytes], number: int) -> None:
         """A full tile, the last leaf of which is in tile `number` of level 0."""

@@ -91,8 +91,9 @@ class LogWriter:
         before = self.published
         if self.size != before.size:
             self._write_partial()
-            self.published = Checkpoint(self.signer.key.name, self.size, self.root())
-            self.store.replace(CHECKPOINT, self.published.signed(self.signer).encode())
+            newest = Checkpoint(self.signer.key.name, self.size, self.root())
+            self.store.replace(CHECKPOINT, newest.signed(self.signer).encode())
+            self.published = newest
             for kind, number, width in superseded(before.size, self.size):
                 self.store.remove_partial(tile_path(kind, number), width)
         if keep:

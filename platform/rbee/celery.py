@@ -117,6 +117,11 @@ app.conf.update(
         "books": {"task": "inference.reconcile_books", "schedule": crontab(hour="2", minute="7")},
         "GPUs": {"task": "inference.note_gpus", "schedule": 60.0, "options": {"expires": 60.0}},
         "keys that expire": {"task": "tenants.tell_expiring_keys", "schedule": crontab(minute="27")},
+        "whether the audit log stands still": {
+            "task": "tenants.watch_audit_log",
+            "schedule": 60.0,
+            "options": {"expires": 60.0},
+        },
         "the audit log's checkpoint": {"task": "tenants.tell_checkpoint", "schedule": crontab(minute="12")},
         "webhooks that are over": {"task": "tenants.sweep_webhooks", "schedule": crontab(minute="47")},
         "vault items that are over": {"task": "gdpr.sweep_vault", "schedule": crontab(hour="3", minute="47")},

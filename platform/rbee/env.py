@@ -88,6 +88,10 @@ class Env:
     audit_dir: Path
     audit_copy: str
     audit_key: str
+    audit_signer: str
+    audit_origin: str
+    audit_witness: str
+    audit_witness_key: str
     audit_database_url: str
     stripe_secret_key: str
     stripe_webhook_secret: tuple[str, ...]
@@ -482,8 +486,21 @@ VARIABLES: dict[str, Variable] = {
     "RBEE_AUDIT_COPY": Variable(_audit_copy, "a folder on another host, or a URL such as s3://bucket/rbee"),
     # For the sequencer alone.
     "RBEE_AUDIT_KEY": Variable(
-        _starts_with("PRIVATE+KEY+"), "a signing key as PRIVATE+KEY+NAME+ID+KEY", is_secret=True
+        _starts_with("PRIVATE+KEY+"),
+        "a signing key as PRIVATE+KEY+NAME+ID+KEY, unless RBEE_AUDIT_SIGNER names where it is",
+        is_secret=True,
     ),
+    "RBEE_AUDIT_SIGNER": Variable(
+        _starts_with("kms:", "command:"),
+        "where the signing key is: kms:KEY or command:PROGRAM, such as kms:alias/rbee-audit",
+    ),
+    "RBEE_AUDIT_ORIGIN": Variable(
+        str, "the name of the signing key that RBEE_AUDIT_SIGNER names, such as rbee.example.org/audit"
+    ),
+    "RBEE_AUDIT_WITNESS": Variable(
+        _url("http", "https"), "the URL of a witness, such as https://witness.example.org"
+    ),
+    "RBEE_AUDIT_WITNESS_KEY": Variable(str, "the key of that witness as NAME+ID+KEY"),
     "RBEE_AUDIT_DATABASE_URL": Variable(
         _database_url, f"{_POSTGRES}, of a member of the role rbee_sequencer", is_secret=True
     ),

@@ -18,6 +18,7 @@ from rbee_cli import __version__
 from rbee_cli.commands import (
     alert,
     audit,
+    audit_mail,
     audit_proofs,
     billing,
     billing_stripe,
@@ -76,6 +77,7 @@ app.command(epilog=login.EPILOG)(login.login)
 app.command(epilog=chat.EPILOG)(chat.chat)
 app.add_typer(alert.app, name="alert")
 audit_proofs.add_to(audit.app)
+audit_mail.add_to(audit.app)
 billing_stripe.add_to(billing.app)
 app.add_typer(billing.app, name="billing")
 

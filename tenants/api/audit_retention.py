@@ -10,6 +10,7 @@ from rest_framework.response import Response
 
 from gdpr.domain import audit_archive
 from gdpr.domain.audit_archive import Month
+from gdpr.log.term import KEPT_YEARS
 from tenants.api.base import ManagementView
 from tenants.rules import Capability
 
@@ -44,7 +45,7 @@ class AuditRetention(ManagementView):
         return Response(
             {
                 "object": "audit_retention",
-                "years": audit_archive.YEARS,
+                "years": KEPT_YEARS,
                 "archive": str(audit_archive.archive_folder()),
                 "minimum_index": audit_archive.minimum_index(),
                 "months": [_row(month, now) for month in audit_archive.months(now)],

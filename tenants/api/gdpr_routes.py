@@ -6,6 +6,7 @@ from tenants.api.audit import AuditEntries
 from tenants.api.audit_export import AuditExport
 from tenants.api.audit_proofs import Checkpoint, Key, Proof
 from tenants.api.audit_retention import AuditRetention
+from tenants.api.audit_subscribers import OneSubscriber, Subscribers
 from tenants.api.consents import Consents, ConsentTexts, OneConsent
 from tenants.api.data_map import ErasurePlan, ExportSchema, ProcessingRecord, Retention
 from tenants.api.data_requests import Requests, RetryRequest
@@ -43,6 +44,8 @@ urlpatterns = [
     path("audit/checkpoint", Checkpoint.as_view()),
     path("audit/key", Key.as_view()),
     path("audit/proof", Proof.as_view()),
+    path("audit/subscribers", Subscribers.as_view()),
+    path("audit/subscribers/<uuid:member>", OneSubscriber.as_view()),
     path("keys", EncryptionKeys.as_view()),
     path("keys/retire", RetireEncryptionKey.as_view()),
     path("keys/rotate", RotateEncryptionKey.as_view()),

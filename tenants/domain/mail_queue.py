@@ -17,12 +17,13 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from gdpr.scope import colony_tx
-from tenants.models import Alert, Invitation
+from tenants.models import Alert, CheckpointMail, Invitation
 
 LEASE: Final = timedelta(minutes=5)  # longer than a server takes before it counts as away
 UNKNOWN_FOR: Final = timedelta(hours=1)  # an address that the server will not have
 
-M = TypeVar("M", Alert, Invitation)
+Mailed = Alert | CheckpointMail | Invitation
+M = TypeVar("M", Alert, CheckpointMail, Invitation)
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +59,12 @@ def _claim(due: Callable[[], QuerySet[M]], tried: set[UUID]) -> M | None:
     return row
 
 
-def _mark(row: Alert | Invitation) -> None:
+def _mark(row: Mailed) -> None:
     with colony_tx("mark what was mailed"):
         type(row).objects.filter(id=row.id).update(mailed_at=timezone.now(), mailing_until=None)
 
 
-def _release(row: Alert | Invitation, until: datetime | None = None) -> None:
+def _release(row: Mailed, until: datetime | None = None) -> None:
     """Unless another process took it over after our lease. `until`: nobody takes it before."""
     with colony_tx("release a mail"):
         type(row).objects.filter(id=row.id, mailing_until=row.mailing_until).update(mailing_until=until)
@@ -76,5 +77,5 @@ def _is_unknown(error: Exception) -> bool:
     return all(code >= 500 for code, _ in error.recipients.values())
 
 
-def _what(row: Alert | Invitation) -> str:
-    return "an alert" if isinstance(row, Alert) else "an invitation"
+def _what(row: Mailed) -> str:
+    return {Alert: "an alert", CheckpointMail: "a checkpoint", Invitation: "an invitation"}[type(row)]

@@ -1,4 +1,4 @@
-"""`rbee audit verify`, `checkpoint`, `proof`, `key` and `keygen`: checking the audit log, also without a queen."""
+"""`rbee audit verify`, `checkpoint`, `proof`, `key`, `keygen` and `signer`: checking the audit log, also without a queen."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gdpr.log.checkpoint import Checkpoint
     from gdpr.log.note import VerifyKey
     from gdpr.log.verify import Problem, Report
+    from gdpr.log.witness import WitnessKey
     from rbee_cli.client import QueenClient
 
 VERIFY_EPILOG = """Examples:
@@ -48,6 +49,14 @@ KEYGEN_EPILOG = """Examples:
 
   rbee audit keygen rbee.example.org/audit --out /etc/rbee/audit-key
 """
+SIGNER_EPILOG = """Examples:
+
+  rbee audit signer kms:alias/rbee-audit --name rbee.example.org/audit
+
+  rbee audit signer "command:/usr/local/bin/hsm slot1" --name rbee.example.org/audit
+
+Exit codes: 0 it signs, 1 it does not answer, 2 it is no place of such a key.
+"""
 
 Keys = Annotated[
     str, typer.Option("--key", help="The key to verify by (NAME+ID+KEY), or a file of keys.", metavar="KEY")
@@ -60,6 +69,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=PROOF_EPILOG)(proof)
     app.command("key", epilog=KEY_EPILOG)(show_key)
     app.command(epilog=KEYGEN_EPILOG)(keygen)
+    app.command(epilog=SIGNER_EPILOG)(signer)
 
 
 def verify(
@@ -71,6 +81,9 @@ def verify(
         list[Path] | None,
         typer.Option("--checkpoint", help="A checkpoint that you kept; may be given again."),
     ] = None,
+    witness: Annotated[
+        str, typer.Option(help="The key of a witness: it has to have signed too.", metavar="KEY")
+    ] = "",
     database: Annotated[
         bool, typer.Option("--database", help="Compare the rows of the database too.")
     ] = False,
@@ -86,13 +99,26 @@ def verify(
         raise UsageError(f"{place} is no folder: name the one that holds the files of the log")
     older = [(str(path), read_file(path)) for path in kept or []]
     try:
-        report = verify_log(FolderStore(place), read_keys(key or str(place / KEYS)), older)
+        report = verify_log(
+            FolderStore(place), read_keys(key or str(place / KEYS)), older, _read_witness(witness)
+        )
         problems = list(report.problems)
         if database and report.size:
             problems += compare_with_database(place, report)
     except OSError as error:
         raise CliError(f"{error.filename or place} cannot be read: {error.strerror}") from error
     tell(report, problems, [str(path) for path in kept or []], as_json=as_json, has_key=bool(key))
+
+
+def _read_witness(text: str) -> WitnessKey | None:
+    from gdpr.log.note import KeyRefused
+    from gdpr.log.witness import read_witness_key
+    from rbee_cli.errors import UsageError
+
+    try:
+        return read_witness_key(text) if text else None
+    except KeyRefused as refused:
+        raise UsageError(str(refused)) from refused
 
 
 def tell(
@@ -110,9 +136,13 @@ def tell(
         "origin": report.origin,
         "size": report.size,
         "first": report.first,
+        "minimum_index": report.minimum,
+        "witnessed": report.witnessed,
         "problems": found,
     }
     text = f"fine: {report.size} entries of {report.origin or 'an empty log'}, as they were signed"
+    text += f"; those below {report.minimum} are over" if report.minimum else ""
+    text += f"; {report.witnessed} of them are witnessed" if report.witnessed else ""
     text += f"; they begin with those of {', '.join(kept)}" if kept else ""
     Output(as_json=as_json).result(data, text)
     if not has_key:
@@ -139,9 +169,8 @@ def compare_with_database(place: Path, report: Report) -> list[Problem]:
     try:
         with psycopg.connect(url, connect_timeout=5) as connection:
             connection.execute(f"SET ROLE {role}")
-            return list(
-                islice(compare_rows(connection, Tiles(report.size, store.read, store.widths)), PROBLEMS_MAX)
-            )
+            tiles = Tiles(report.size, store.read, store.widths)
+            return list(islice(compare_rows(connection, tiles, report.minimum), PROBLEMS_MAX))
     except psycopg.Error as error:
         said = str(error).strip().partition("\n")[0]
         raise CliError(f"the database does not answer: {said}") from error
@@ -270,6 +299,31 @@ def keygen(
     except OSError as error:
         raise CliError(f"{out} cannot be written: {error.strerror}") from error
     Output(as_json=as_json).result({"file": str(out), "key": str(signer.key)}, str(signer.key))
+
+
+def signer(
+    where: Annotated[
+        str, typer.Argument(envvar="RBEE_AUDIT_SIGNER", help="kms:KEY or command:PROGRAM.", metavar="WHERE")
+    ],
+    name: Annotated[
+        str, typer.Option(envvar="RBEE_AUDIT_ORIGIN", help="The name under which that key signs.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Have a key that a KMS or another program keeps sign something, and print the one by which it is verified."""
+    from gdpr.log.note import KeyRefused
+    from gdpr.log.signers import signer_at
+    from rbee_cli.errors import CliError, UsageError
+    from rbee_cli.output import Output
+
+    try:
+        found = signer_at(where, name, os.environ.get("RBEE_KMS_ENDPOINT", ""))
+        found.sign(b"rbee audit signer: does it sign?\n")
+    except KeyRefused as refused:
+        raise UsageError(str(refused)) from refused
+    except OSError as error:
+        raise CliError(str(error)) from error
+    Output(as_json=as_json).result({"key": str(found.key)}, str(found.key))
 
 
 def keys_of(queen: QueenClient, key: str) -> list[VerifyKey]:

@@ -58,7 +58,7 @@ def show(
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        Output(as_json=as_json).fields(_find(queen, email, tenant))
+        Output(as_json=as_json).fields(find_member(queen, email, tenant))
 
 
 INVITE_EPILOG = """Examples:
@@ -155,7 +155,7 @@ def role(
     from rbee_cli.output import Output
 
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        member = _find(queen, email, tenant)
+        member = find_member(queen, email, tenant)
         body = {"role": new_role} | until_of(days)
         changed = queen.patch(f"/api/v1/members/{member['id']}", body)
     Output(as_json=as_json).result(changed, f"{email} is {changed['role']} of {changed['tenant']}")
@@ -176,7 +176,7 @@ def remove(
 
     confirm(f"Remove {email}?", yes=yes, as_json=as_json)
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        queen.delete(f"/api/v1/members/{_find(queen, email, tenant)['id']}")
+        queen.delete(f"/api/v1/members/{find_member(queen, email, tenant)['id']}")
     Output(as_json=as_json).result({"removed": email}, f"{email} is no member any more")
 
 
@@ -195,12 +195,12 @@ def transfer(
 
     confirm(f"Make {email} the owner of {tenant}?", yes=yes, as_json=as_json)
     with QueenClient("management", queen_url=queen_url, api_key=api_key) as queen:
-        body = {"member": _find(queen, email, tenant)["id"], "confirm": tenant}
+        body = {"member": find_member(queen, email, tenant)["id"], "confirm": tenant}
         answer = queen.post(f"/api/v1/tenants/{tenant}/transfer", body)
     Output(as_json=as_json).result(answer, f"{email} is the owner of {tenant}")
 
 
-def _find(queen: QueenClient, email: str, tenant: str) -> dict[str, Any]:
+def find_member(queen: QueenClient, email: str, tenant: str) -> dict[str, Any]:
     from rbee_cli.errors import NotFound
 
     for row in queen.rows("/api/v1/members", tenant=tenant, email=email):

@@ -16,10 +16,12 @@ from rbee_cli.up.options import UpOptions
 NAME = "audit-key"
 
 
-def ensure(folders: Folders, options: UpOptions) -> Path:
-    """Its file. Raises UpFailed when it is missing and a log was signed by it."""
+def ensure(folders: Folders, options: UpOptions) -> Path | None:
+    """Its file; None when the operator has it elsewhere. Raises UpFailed when it is missing and a log was signed by it."""
     from gdpr.log.note import make_signer
 
+    if os.environ.get("RBEE_AUDIT_KEY") or os.environ.get("RBEE_AUDIT_SIGNER"):
+        return None
     path = Path(os.environ.get("RBEE_AUDIT_KEY_FILE") or folders.secrets / NAME).expanduser()
     if path.exists() or environment.setting("RBEE_AUDIT_KEY"):
         return path

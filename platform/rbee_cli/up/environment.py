@@ -15,7 +15,10 @@ from rbee_cli.errors import UsageError
 from rbee_cli.up.options import UpOptions
 
 OF_THE_COMMAND_LINE = frozenset({"RBEE_API_KEY", "RBEE_QUEEN_URL", "RBEE_CONFIG_PATH"})
-OF_THE_SEQUENCER = ("RBEE_LOG_LEVEL", "RBEE_AUDIT_DIR", "RBEE_AUDIT_COPY")
+OF_THE_SEQUENCER = (
+    "RBEE_LOG_LEVEL", "RBEE_AUDIT_DIR", "RBEE_AUDIT_COPY", "RBEE_KMS_ENDPOINT", "RBEE_AUDIT_WITNESS", "RBEE_AUDIT_WITNESS_KEY",
+)  # fmt: skip
+WHO_SIGNS = ("RBEE_AUDIT_KEY", "RBEE_AUDIT_KEY_FILE", "RBEE_AUDIT_SIGNER", "RBEE_AUDIT_ORIGIN")
 OF_THE_SYSTEM = ("HOME", "USER", "LOGNAME", "TMPDIR", "TZ")
 OF_ENGINES = (
     "CUDA_VISIBLE_DEVICES", "CUDA_HOME", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "LD_LIBRARY_PATH",
@@ -72,18 +75,18 @@ def queen_environment(
 
 
 def sequencer_environment(
-    queen: Mapping[str, str], options: UpOptions, *, database_url: str, key_file: Path
+    queen: Mapping[str, str], options: UpOptions, *, database_url: str, key_file: Path | None
 ) -> dict[str, str]:
     """What the queen has, but for her secrets; and what she has not: the key that signs, the role that numbers, and the way
     into a bucket."""
     kept = {name: value for name, value in queen.items() if not name.startswith("RBEE_")}
     kept |= {name: queen[name] for name in OF_THE_SEQUENCER if name in queen}
     kept |= {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    key = os.environ.get("RBEE_AUDIT_KEY", "")
+    signs = {name: os.environ[name] for name in WHO_SIGNS if name in os.environ}
     return kept | {
         "RBEE_DATA_DIR": str(options.data_dir),
         "RBEE_AUDIT_DATABASE_URL": database_url,
-        **({"RBEE_AUDIT_KEY": key} if key else {"RBEE_AUDIT_KEY_FILE": str(key_file)}),
+        **(signs if key_file is None else {"RBEE_AUDIT_KEY_FILE": str(key_file)}),
     }
 
 
@@ -103,7 +106,7 @@ def _of_kms() -> dict[str, str]:
 def _theirs(ours: dict[str, str]) -> dict[str, str]:
     """The owner's URL is not among them: only migrations have business with it. Nor what is the sequencer's alone."""
     withheld = OF_THE_COMMAND_LINE | {f"{name}_FILE" for name in ours}
-    for name in ("RBEE_DATABASE_OWNER_URL", "RBEE_AUDIT_DATABASE_URL", "RBEE_AUDIT_KEY"):
+    for name in ("RBEE_DATABASE_OWNER_URL", "RBEE_AUDIT_DATABASE_URL", *WHO_SIGNS):
         withheld |= {name, f"{name}_FILE"}
     return {
         name: value for name, value in os.environ.items() if name.startswith("RBEE_") and name not in withheld

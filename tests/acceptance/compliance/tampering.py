@@ -12,6 +12,7 @@ from psycopg import Connection
 from gdpr.log.entry import leaf_hash
 from gdpr.log.note import FileSigner, make_signer
 from gdpr.log.store import CHECKPOINT, HISTORY, KEYS
+from gdpr.log.term import MINIMUM_INDEX, bundles_gone
 from gdpr.log.tiles import ENTRIES, WIDTH, Tiles, pack_entries, tile_path
 from gdpr.log.writer import LogWriter, newest_checkpoint
 from tests.gdpr.log.logs import ORIGIN, make_entry
@@ -202,8 +203,20 @@ def edit_checkpoint(log: Log, draw: random.Random) -> Files:
     return files
 
 
+def prune(log: Log, draw: random.Random) -> Files:
+    """As if the time of its beginning were over: a minimum index, and the bundles below it gone or not yet."""
+    files = Files(log.files)
+    minimum = draw.randrange(1, len(log.entries) + 300)
+    files[MINIMUM_INDEX] = b"%d\n" % minimum
+    if draw.random() < 0.5:
+        for number in range(bundles_gone(minimum)):
+            files.pop(tile_path(ENTRIES, number), None)
+    return files
+
+
 FILES: Final[Sequence[Change]] = (
-    edit, delete, insert, swap, truncate, truncate_signed, fork, roll_back, wrong_key, replace_tile, edit_checkpoint
+    edit, delete, insert, swap, truncate, truncate_signed, fork, roll_back, wrong_key, replace_tile, edit_checkpoint,
+    prune,
 )  # fmt: skip
 
 RowChange = Callable[[Connection[Any], int, random.Random], None]

@@ -27,6 +27,7 @@ from gdpr.domain import audit_archive, siem
 from gdpr.domain.audit import Actor, canonical_entry, leaf_hash, make_entry, record_all
 from gdpr.domain.partitions import add_months
 from gdpr.ids import month_of, uuid7
+from gdpr.log.term import KEPT_YEARS
 from gdpr.models import AuditEntry
 from gdpr.scope import colony_tx
 from rbee_cli.up.postgres import Postgres
@@ -539,7 +540,7 @@ def test_months_go_to_files_and_are_dropped_when_their_time_is_over(
 def test_database_itself_keeps_a_month_until_its_term(committed_db: None) -> None:
     from django.db import DatabaseError, connection
 
-    young = date(datetime.now(UTC).year - 7, 1, 1)
+    young = date(datetime.now(UTC).year - KEPT_YEARS, 1, 1)
     for month in (young, datetime.now(UTC).date().replace(day=1)):
         with (
             pytest.raises(DatabaseError, match="are kept from"),

@@ -5,6 +5,7 @@ import pytest
 from gdpr.log.note import read_signer
 from rbee_cli.errors import UpFailed
 from rbee_cli.up import audit_key
+from rbee_cli.up.environment import sequencer_environment
 from rbee_cli.up.folders import make_folders
 from rbee_cli.up.options import UpOptions
 
@@ -12,11 +13,13 @@ from rbee_cli.up.options import UpOptions
 def test_key_is_made_once_for_its_owner_only(tmp_path: Path) -> None:
     folders, options = make_folders(tmp_path, None), UpOptions(tmp_path)
     path = audit_key.ensure(folders, options)
+    assert path is not None
     key = path.read_text()
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_signer(key).key.name.endswith("/audit")
-    assert audit_key.ensure(folders, options).read_text() == key
+    assert audit_key.ensure(folders, options) == path
+    assert path.read_text() == key
 
 
 @pytest.mark.parametrize(
@@ -30,6 +33,7 @@ def test_name_is_of_a_host_that_is_known_elsewhere(
 
     path = audit_key.ensure(make_folders(tmp_path, None), UpOptions(tmp_path))
 
+    assert path is not None
     assert read_signer(path.read_text()).key.name.startswith(name)
 
 
@@ -50,3 +54,22 @@ def test_key_that_the_operator_has_elsewhere_is_taken(
     monkeypatch.setenv("RBEE_AUDIT_KEY_FILE", str(tmp_path / "mine"))
 
     assert audit_key.ensure(make_folders(tmp_path, None), UpOptions(tmp_path)) == tmp_path / "mine"
+
+
+@pytest.mark.parametrize("name", ["RBEE_AUDIT_KEY", "RBEE_AUDIT_SIGNER"])
+def test_no_key_is_made_where_the_operator_names_who_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folders = make_folders(tmp_path, None)
+    monkeypatch.setenv(name, "kms:alias/rbee-audit")
+    monkeypatch.setenv("RBEE_AUDIT_ORIGIN", "rbee.example.org/audit")
+
+    assert audit_key.ensure(folders, UpOptions(tmp_path)) is None
+
+    assert list(folders.secrets.iterdir()) == []
+    sequencer = sequencer_environment(
+        {"RBEE_LOG_LEVEL": "info"}, UpOptions(tmp_path), database_url="postgresql://", key_file=None
+    )
+    assert sequencer[name] == "kms:alias/rbee-audit"
+    assert sequencer["RBEE_AUDIT_ORIGIN"] == "rbee.example.org/audit"
+    assert "RBEE_AUDIT_KEY_FILE" not in sequencer

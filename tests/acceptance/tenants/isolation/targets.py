@@ -626,6 +626,8 @@ GDPR: Final[Mapping[str, Sequence[Target]]] = {
     "keys/rotate": OWN,
     "audit/checkpoint": OWN,
     "audit/key": OWN,
+    "audit/subscribers": (*LIST, of("POST", body={"member": "{member}"})),
+    "audit/subscribers/{member}": (of(member="{member}"),),
     "audit/proof": (of(query="entry={task}"), of(query="index=0"), of(query="from=0")),
 }
 

@@ -70,6 +70,7 @@ from tenants.enums import Role
 from tenants.models import (
     Alert,
     ApiKey,
+    CheckpointMail,
     IdentityProvider,
     Impersonation,
     Invitation,
@@ -314,6 +315,8 @@ def _people(world: World) -> dict[str, str]:
         sso_url=f"https://{mark}.example.org/sso", certificate=mark,
     )  # fmt: skip
     member = Member.objects.select_related("user").filter(tenant=tenant, role=Role.DEVELOPER).first()
+    if member:
+        CheckpointMail.objects.create(tenant=tenant, member=member)
     return {
         "invitation": str(invitation.id),
         "invitation_token": f"rbee_inv_{invitation.id.hex}_{'x' * 32}",  # whoever had the right one was invited
