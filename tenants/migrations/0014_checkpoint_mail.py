@@ -7,7 +7,7 @@ from gdpr import schema
 
 
 class Migration(migrations.Migration):
-    dependencies = [("tenants", "0012_consents")]
+    dependencies = [("tenants", "0013_content_days")]
 
     operations = [
         migrations.CreateModel(
