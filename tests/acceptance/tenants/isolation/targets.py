@@ -541,8 +541,8 @@ DASHBOARD: Final[Mapping[str, Sequence[Target]]] = {
     "/audit/proof/{entry}": (of(entry="{task}"),),
     "/consents": (of(), of(query="cursor={cursor}", is_blind=True)),
     "/consents/answer": (
-        of(body={"purpose": "x", "answer": "withdraw", "subject": "{pseudonym}"}, is_blind=True),
-        of(body={"purpose": "x", "answer": "give", **HERE}, says_where=True),
+        of(body={"purpose": "{own_purpose}", "answer": "withdraw"}),
+        of(body={"purpose": "{own_purpose}", "answer": "give", **HERE}, says_where=True),
     ),
     "/consents/find": (of(body={"subject": "x"}), of(body={"subject": "x", **HERE}, says_where=True)),
     "/consents/of/{subject}": (of(subject="{pseudonym}"),),
