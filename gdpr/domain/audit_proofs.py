@@ -4,6 +4,7 @@ writes. A proof is checked before it leaves, so that nobody is sent one that a d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
@@ -51,6 +52,8 @@ class PublishedLog:
                 raise LogUnavailable(NOT_THERE)
             self.note = note.decode()
             self.checkpoint: Checkpoint = open_checkpoint(note, self.keys)
+            # By the clock of who wrote the file: it is no part of what is signed.
+            self.written_at = datetime.fromtimestamp((store.folder / CHECKPOINT).stat().st_mtime, UTC)
         except OSError as error:
             raise LogUnavailable(f"The files of the audit log cannot be read: {error.strerror}.") from error
         except (NoteRefused, KeyRefused, UnicodeDecodeError) as error:

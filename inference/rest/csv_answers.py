@@ -20,7 +20,7 @@ def csv_answer(
     request: Request, name: str, columns: Sequence[str], pages: Iterable[Sequence[Mapping[str, Any]]]
 ) -> StreamingHttpResponse:
     """`pages` opens and ends its scope within each page: a transaction is not held while a client reads."""
-    return streamed_answer(request, f"{name}.csv", "text/csv", _texts(columns, pages))
+    return streamed_answer(request._request, f"{name}.csv", "text/csv", _texts(columns, pages))
 
 
 def _texts(columns: Sequence[str], pages: Iterable[Sequence[Mapping[str, Any]]]) -> Iterator[bytes]:

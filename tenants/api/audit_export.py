@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from django.http import HttpResponseBase
+from django.http import HttpRequest, HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 
 from gdpr.domain import audit_formats as formats
-from gdpr.domain.audit import record
+from gdpr.domain.audit import Actor, record
 from gdpr.domain.audit_log import pages_of
 from gdpr.models import AuditEntry
 from tenants.api.audit import AuditFilter, chosen
@@ -65,15 +66,31 @@ class AuditExport(ManagementView):
         """In a file, oldest first: JSON (one array, an entry in each line), CSV, CEF, or syslog as RFC 5424 has it.
         That it was exported is itself in the log."""
         query = self.read_query(ExportQuery)
-        texts, content_type, ending = FORMATS[query["format"]]
-        with scope_of(self.caller, "export of audit entries"):
-            chosen(query)  # what is wrong with the question is told before the 200
-            record("audit.exported", actor=self.actor, tenant_id=self._whose(), details=_asked(query))
-        pages = pages_of(lambda: chosen(query), lambda: scope_of(self.caller, "export of audit entries"))
-        return streamed_answer(request, f"audit.{ending}", content_type, texts(pages))
+        return exported(
+            request._request,
+            query,
+            scope=lambda: scope_of(self.caller, "export of audit entries"),
+            actor=self.actor,
+            tenant_id=UUID(self.caller.tenant_id),
+        )
 
-    def _whose(self) -> UUID:
-        return UUID(hex=self.caller.tenant_id)
+
+def exported(
+    request: HttpRequest,
+    query: Mapping[str, Any],
+    *,
+    scope: Callable[[], AbstractContextManager[None]],
+    actor: Actor,
+    tenant_id: UUID,
+) -> HttpResponseBase:
+    """By an ExportQuery, of what `scope` lets see. `tenant_id`: of whose people it is that asks."""
+    texts, content_type, ending = FORMATS[query["format"]]
+    with scope():
+        chosen(query)  # what is wrong with the question is told before the 200
+        record("audit.exported", actor=actor, tenant_id=tenant_id, details=_asked(query))
+    return streamed_answer(
+        request, f"audit.{ending}", content_type, texts(pages_of(lambda: chosen(query), scope))
+    )
 
 
 def _asked(query: Mapping[str, Any]) -> dict[str, str]:

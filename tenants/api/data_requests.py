@@ -24,7 +24,7 @@ from gdpr.scope import colony_tx
 from tenants.api.base import ManagementView, PageQuery, list_response, page_of
 from tenants.api.permissions import caller_of, is_operator, user_of
 from tenants.api.tenancy import tenant_of
-from tenants.domain.rights import may
+from tenants.domain.data_requests import Asker, find_request
 from tenants.rules import Capability
 
 ACCOUNT, TENANT = "account", "tenant"
@@ -76,8 +76,8 @@ class RequestsQuery(PageQuery):
 class DataRequestView(ManagementView):
     def identity(self, asked: dict[str, Any]) -> Identity:
         """Raises PermissionDenied, NotFound and ValidationError."""
-        user, caller = user_of(self.request), caller_of(self.request)
-        is_in_charge = caller is not None and may(caller, Capability.GDPR_REQUEST, Capability.COLONY_WRITE)
+        user = user_of(self.request)
+        is_in_charge = self.asker.is_in_charge
         scope = asked.get("scope") or (
             TENANT if is_in_charge or asked["subject"] or asked["tenant"] else ACCOUNT
         )
@@ -100,23 +100,17 @@ class DataRequestView(ManagementView):
             return Identity(Whose.SUBJECT, tenant_id=tenant.id, subject=pseudonym)
         return Identity(Whose.TENANT, tenant_id=tenant.id)
 
+    @property
+    def asker(self) -> Asker:
+        caller = caller_of(self.request)
+        return Asker(self.actor, user_of(self.request), caller, sees_all=is_operator(caller))
+
     def find(self, request_id: UUID, *kinds: RequestKind) -> DataRequest:
-        """One of the caller's own, or of the tenant that they are in charge of. Raises NotFound, for others' too."""
-        with colony_tx("a request of a person or a tenant"):
-            found = DataRequest.objects.filter(id=request_id, kind__in=kinds or RequestKind.values).first()
-        if found is None or not self.sees(found):
+        """Raises NotFound, for others' too."""
+        found = find_request(self.asker, request_id, *kinds)
+        if found is None:
             raise NotFound(NOT_THERE)
         return found
-
-    def sees(self, found: DataRequest) -> bool:
-        user, caller = user_of(self.request), caller_of(self.request)
-        if found.whose == Whose.PERSON:
-            return (user is not None and found.person_id == user.id) or is_operator(caller)
-        if user is not None and found.requested_by == f"user:{user.id.hex}":
-            return True  # also when the tenant is gone: whoever asked for it gets the certificate
-        if caller is None or not may(caller, Capability.GDPR_REQUEST, Capability.COLONY_WRITE):
-            return False
-        return is_operator(caller) or found.tenant_id == UUID(caller.tenant_id)
 
 
 class Requests(DataRequestView):
@@ -130,7 +124,7 @@ class Requests(DataRequestView):
         it."""
         query = self.read_query(RequestsQuery)
         user, caller = user_of(request), caller_of(request)
-        is_in_charge = caller is not None and may(caller, Capability.GDPR_REQUEST, Capability.COLONY_WRITE)
+        is_in_charge = self.asker.is_in_charge
         if query["tenant"] and caller is None:
             raise NotFound("There is no such tenant.")
         tenant = tenant_of(self.caller, query["tenant"]) if query["tenant"] else None

@@ -42,14 +42,22 @@ class Documents(ManagementView):
         query = self.read_query(DocumentQuery)
         if kind not in set(Document) or (kind in OF_OPERATOR and not is_operator(self.caller)):
             raise NotFound(f"There is no such document; there are {', '.join(Document)}.")
-        text = render(
+        text = rendered(
             Document(kind),
             operator_name=query["operator_name"],
             contact=query["contact"],
             customer_name=query["customer_name"],
             language=query["lang"],
-            notice_days=NOTICE_DAYS,
-            measures=measures_in_force(),
-            sub_processors=shown_sub_processors(),
         )
         return Response(DocumentOut({"kind": kind, "lang": query["lang"], "text": text}).data)
+
+
+def rendered(document: Document, **named: str) -> str:
+    """With what is in force here. `named`: what only who asks can say."""
+    return render(
+        document,
+        **named,
+        notice_days=NOTICE_DAYS,
+        measures=measures_in_force(),
+        sub_processors=shown_sub_processors(),
+    )

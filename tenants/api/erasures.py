@@ -1,34 +1,26 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
-from rest_framework.exceptions import NotFound, PermissionDenied, ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gdpr.domain import signing
-from gdpr.domain.erasure import begin_erasure, cancel_erasure
 from gdpr.domain.erasure_ledger import LedgerBroken
 from gdpr.domain.replays import replay
-from gdpr.domain.requests import RequestRefused
 from gdpr.holding import Identity, Whose
-from gdpr.request_models import DataRequest, RequestKind, RequestState
-from gdpr.scope import colony_tx
+from gdpr.request_models import DataRequest, RequestKind
 from tenants.api.base import ManagementView
 from tenants.api.data_requests import EITHER, DataRequestView, RequestOut, WhomQuery, shown, status_url
-from tenants.api.permissions import caller_of, user_of
+from tenants.api.permissions import user_of
 from tenants.api.recency import require_recent_login
 from tenants.api.tenancy import tenant_of
-from tenants.domain.account_life import delete_account
-from tenants.domain.authentication import Person
-from tenants.domain.rights import may
+from tenants.domain.data_requests import NotTheirs, erase, take_erasure_back
 from tenants.domain.tenancy import StateRefused
-from tenants.domain.tenant_life import delete_tenant, restore_tenant
 from tenants.rules import Capability
 
 
@@ -107,18 +99,10 @@ class Erasures(DataRequestView):
             raise ValidationError({"confirm": [f"Write {wanted} to confirm."]})
 
     def _begin(self, identity: Identity) -> DataRequest:
-        if identity.whose is Whose.PERSON:
-            return delete_account(self.user, actor=self.actor)
-        if identity.whose is Whose.SUBJECT:
-            grace = timedelta(days=settings.RBEE.grace_subject_days)
-            return begin_erasure(identity, grace=grace, actor=self.actor)
-        assert identity.tenant_id is not None, "a tenant has an id"
-        caller = caller_of(self.request)
-        # Of people it is the owner's to end a tenant; a key with the scope gdpr was made for it.
-        if isinstance(caller, Person) and not may(caller, Capability.TENANT_DELETE, Capability.COLONY_WRITE):
-            raise PermissionDenied("A tenant is its owner's to erase.")
-        delete_tenant(identity.tenant_id, actor=self.actor)
-        return _erasure_of(identity)
+        try:
+            return erase(self.asker, identity)
+        except NotTheirs as error:
+            raise PermissionDenied(str(error)) from None
 
 
 class OneErasure(DataRequestView):
@@ -137,19 +121,7 @@ class CancelErasure(DataRequestView):
     def post(self, request: Request, request_id: UUID) -> Response:
         """While its time of grace lasts."""
         erasure = self.find(request_id, RequestKind.ERASURE)
-        if erasure.state == RequestState.CANCELLED:
-            return Response(shown(erasure))
-        if erasure.state != RequestState.GRACE:
-            raise StateRefused("id", f"This erasure is {erasure.state} and cannot be taken back.")
-        identity = erasure.identity
-        if identity.whose is Whose.TENANT:
-            assert identity.tenant_id is not None, "a tenant has an id"
-            restore_tenant(identity.tenant_id, actor=self.actor)
-        else:
-            try:
-                cancel_erasure(identity, actor=self.actor)
-            except RequestRefused as error:
-                raise StateRefused("id", str(error)) from None
+        take_erasure_back(erasure, actor=self.actor)
         return Response(shown(self.find(request_id, RequestKind.ERASURE)))
 
 
@@ -190,17 +162,3 @@ class Replay(ManagementView):
         except LedgerBroken as error:
             raise StateRefused("ledger", f"{error}: put back a whole copy of it.") from None
         return Response({"object": "replay", "erased": [shown(each) for each in found]})
-
-
-def _erasure_of(identity: Identity) -> DataRequest:
-    with colony_tx("the erasure of a tenant"):
-        found = (
-            DataRequest.objects.filter(
-                kind=RequestKind.ERASURE, whose=identity.whose.value, tenant_id=identity.tenant_id
-            )
-            .order_by("-id")
-            .first()
-        )
-    if found is None:
-        raise NotFound("There is no such request.")
-    return found

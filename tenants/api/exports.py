@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import FileResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -19,12 +16,14 @@ from gdpr.domain.exports import archive_of, begin_export, tell_download
 from gdpr.domain.files import remove_folder
 from gdpr.domain.imports import BadArchive, begin_import, new_import_file
 from gdpr.domain.requests import RequestRefused
-from gdpr.request_models import RequestKind
+from gdpr.request_models import DataRequest, RequestKind
 from tenants.api.data_requests import EITHER, DataRequestView, RequestOut, WhomQuery, shown, status_url
+from tenants.api.streaming import file_answer
 from tenants.domain.tenancy import StateRefused
 from tenants.rules import Capability
 
 CHUNK = 256 * 1024
+ARCHIVE_TYPE = "application/zip"
 
 
 class ExportQuery(WhomQuery):
@@ -87,7 +86,7 @@ class ExportContent(DataRequestView):
                 raise StateRefused("id", "The export is not ready yet.")
             raise NotFound("The export has expired or was never made: ask for another.")
         tell_download(export, self.actor)
-        return _file(request, path, f"rbee-export-{export.id}.zip")
+        return file_answer(request._request, path, export_name(export), ARCHIVE_TYPE)
 
 
 class AnyBytes(BaseParser):
@@ -137,21 +136,5 @@ class OneImport(DataRequestView):
         return Response(shown(self.find(request_id, RequestKind.IMPORT)))
 
 
-def _file(request: Request, path: Path, name: str) -> HttpResponseBase:
-    if not isinstance(request._request, ASGIRequest):
-        return FileResponse(
-            path.open("rb"), as_attachment=True, filename=name, content_type="application/zip"
-        )
-    answer = StreamingHttpResponse(_chunks(path), content_type="application/zip")
-    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    answer.headers["Content-Length"] = str(path.stat().st_size)
-    return answer
-
-
-async def _chunks(path: Path) -> Any:
-    file = await sync_to_async(lambda: path.open("rb"))()
-    try:
-        while chunk := await sync_to_async(file.read)(CHUNK):
-            yield chunk
-    finally:
-        file.close()
+def export_name(export: DataRequest) -> str:
+    return f"rbee-export-{export.id}.zip"

@@ -8,6 +8,7 @@ hear nothing of it know within 5 s all the same.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -120,6 +121,12 @@ def texts_for(tenant_id: UUID) -> list[ConsentText]:
         return list((own | operators).order_by("-id"))
 
 
+def preferred(texts: Sequence[ConsentText], tenant_id: UUID) -> ConsentText:
+    """Of some for one purpose, newest first: the tenant's own go before the operator's."""
+    own = [text for text in texts if text.tenant_id == tenant_id]
+    return (own or texts)[0]
+
+
 def _write(
     tenant_id: UUID,
     last: Consent | None,
@@ -176,8 +183,7 @@ def _find_text(tenant_id: UUID, purpose: str, sha256: str, locale: str) -> Conse
             "purpose",
             f"There is no text for {purpose} that somebody could agree to; add one: rbee gdpr consent text add.",
         )
-    own = [text for text in fitting if text.tenant_id == tenant_id]
-    return (own or fitting)[0]
+    return preferred(fitting, tenant_id)
 
 
 def _texts(tenant_id: UUID | None) -> QuerySet[ConsentText]:

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 
 from gdpr.duties import unrecorded
 from rbee.dashboard.arrival import TENANT, forget_visit, remember_visit
 from rbee.dashboard.base import Page, see
 from tenants.domain.impersonation import end_impersonation
 from tenants.rules import Capability
+
+FIRST: Final = (
+    (Capability.KEYS_READ, "dashboard_keys"),
+    (Capability.GDPR_REQUEST, "dashboard_privacy"),
+    (Capability.AUDIT_READ, "dashboard_audit"),
+)
+
+
+class Start(Page):
+    """The first page that somebody may see."""
+
+    capabilities = {"GET": Capability.ACCOUNT}
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        if self.arrival.caller is None:
+            return redirect("dashboard_keys")  # where they are told why there is nothing
+        return redirect(next((page for wanted, page in FIRST if self.may(wanted)), "dashboard_residency"))
 
 
 class SwitchTenant(Page):
@@ -21,7 +40,7 @@ class SwitchTenant(Page):
     def post(self, request: HttpRequest) -> HttpResponse:
         if self.arrival.caller is not None:
             request.session[TENANT] = self.caller.tenant_slug
-        return see("dashboard_keys")
+        return see("dashboard")
 
 
 class Visit(Page):

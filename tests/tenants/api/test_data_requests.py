@@ -129,6 +129,24 @@ def test_requests_of_others_are_not_there() -> None:
     assert gdpr(key, "get", f"requests?tenant={theirs.tenant.slug}").status_code == 404
 
 
+def test_who_is_in_charge_no_more_reads_and_takes_back_nothing() -> None:
+    tenant = make_project().tenant
+    settings.RBEE = dataclasses.replace(settings.RBEE, grace_subject_days=7)
+    member, dpo = member_of(tenant, "dpo")
+    export_id = gdpr(dpo, "post", "export", {}).json()["id"]
+    erasure_id = gdpr(dpo, "post", "delete", {"subject": "u", "confirm": "u"}).json()["id"]
+    with colony_tx("tests"):
+        Member.objects.filter(id=member.id).update(role="viewer")
+    work_requests(60)
+
+    assert gdpr(dpo, "get", f"export/{export_id}").status_code == 404
+    assert gdpr(dpo, "get", f"export/{export_id}/content").status_code == 404
+    assert gdpr(dpo, "post", f"delete/{erasure_id}/cancel", {}).status_code == 404
+    over(erasure_id)
+    work_requests(60)
+    assert gdpr(dpo, "get", f"delete/{erasure_id}/certificate").status_code == 200  # they had asked for it
+
+
 def test_tenant_is_erased_after_its_grace_and_certified(operator: Api) -> None:
     project = make_project()
     tenant = project.tenant

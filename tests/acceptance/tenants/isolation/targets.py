@@ -529,8 +529,31 @@ PAGES: Final[Mapping[str, Sequence[Target]]] = {
 
 KEY = (of(key="{key_id}"), of(key="{kid}"), of(key="{brought_key_id}"))
 
+HERE = {"tenant": "{tenant}"}
+WHOLE_TENANT, END_USER = {"whose": "tenant"}, {"whose": "subject"}
+
 DASHBOARD: Final[Mapping[str, Sequence[Target]]] = {
     "": OWN,
+    "/audit": (
+        of(),
+        of(query="event=task.*"),
+        of(query="about=key:{kid}", is_blind=True),
+        of(query="cursor={cursor}", is_blind=True),
+    ),
+    "/audit/checkpoint": OWN,
+    "/audit/export": (
+        of(),
+        of(query="format=csv&about=key:{kid}", is_blind=True),
+    ),
+    "/audit/key": OWN,
+    "/audit/proof/{entry}": (of(entry="{task}"),),
+    "/consents": (of(), of(query="cursor={cursor}", is_blind=True)),
+    "/consents/answer": (
+        of(body={"purpose": "{own_purpose}", "answer": "withdraw"}),
+        of(body={"purpose": "{own_purpose}", "answer": "give", **HERE}, says_where=True),
+    ),
+    "/consents/find": (of(body={"subject": "x"}), of(body={"subject": "x", **HERE}, says_where=True)),
+    "/consents/of/{subject}": (of(subject="{pseudonym}"),),
     "/keys": (
         of(),
         of(query="status=all"),
@@ -554,6 +577,27 @@ DASHBOARD: Final[Mapping[str, Sequence[Target]]] = {
     "/keys/{key}/leaked": KEY,
     "/keys/{key}/revoke": KEY,
     "/keys/{key}/rotate": (*KEY, of("POST", key="{kid}", body={"overlap": "0", "once": "{own_new}"})),
+    "/privacy": (of(), of(query="kind=erasure"), of(query="cursor={cursor}", is_blind=True)),
+    "/privacy/erase/{whose}": (
+        of("GET", **WHOLE_TENANT, query="tenant={tenant}", is_blind=True, says_where=True),
+        of("POST", **WHOLE_TENANT, body={"confirm": "{tenant}"}, is_blind=True),
+        of("POST", **WHOLE_TENANT, body={"confirm": "{tenant}", **HERE}, says_where=True),
+        of("POST", **END_USER, body={"subject": "x", "confirm": "x", **HERE}, says_where=True),
+    ),
+    "/privacy/export/{whose}": (
+        of(whose="person"),
+        of(**WHOLE_TENANT, body=HERE, says_where=True),
+        of(**END_USER, body={"subject": "x"}),
+    ),
+    "/privacy/requests/{request_id}": (*EXPORT, *ERASURE),
+    "/privacy/requests/{request_id}/certificate": ERASURE,
+    "/privacy/requests/{request_id}/content": EXPORT,
+    "/privacy/requests/{request_id}/take-back": ERASURE,
+    "/residency": OWN,
+    "/residency/documents/{kind}": (
+        of(kind="security"),
+        of(kind="dpa", query="tenant={tenant}", is_blind=True, says_where=True),
+    ),
     "/tenant": (of(), of(body={"tenant": "{tenant}"})),
     "/visit": (of(), of("POST", body={"token": "rbee_imp_x"})),
     "/visit/leave": OWN,

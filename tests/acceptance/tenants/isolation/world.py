@@ -189,7 +189,8 @@ def make_world(*, people: bool = True) -> World:
     world.names |= {
         "sub_processor": str(firm.id),
         "tenant": tenant.slug, "tenant_id": str(tenant.id), "project": project.slug, "project_id": str(project.id),
-        "alert": str(alert.id), "purpose": mark, "subject": f"{mark} end user", **_organization(world),
+        "alert": str(alert.id), "purpose": mark, "subject": f"{mark} end user",
+        "pseudonym": subject_pseudonym(tenant.id.hex, f"{mark} end user"), **_organization(world),
     }  # fmt: skip
     world.markers = frozenset(_markers(world))
     return world
@@ -211,7 +212,7 @@ def absent_names(like: World) -> dict[str, str]:
     """As long and of the same shape, and of nothing."""
     made: dict[str, str] = {}
     for name, value in like.names.items():
-        if name == "kid":
+        if name in ("kid", "pseudonym"):
             made[name] = secrets.token_hex(len(value))[: len(value)]
         elif re.fullmatch("[a-z_-]+[_-][0-9a-f]{32}", value):
             # Of the same version and variant, and between the same rows of others.
