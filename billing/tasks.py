@@ -7,6 +7,7 @@ from billing.domain import (
     fence,
     invoice_mail,
     invoices,
+    late_receipts,
     meters,
     receipts,
     stripe_events,
@@ -14,6 +15,7 @@ from billing.domain import (
 )
 from billing.domain.invoice_funds import DUNNING
 from billing.domain.issuing import MAIL
+from billing.domain.late_receipts import LATE_RECEIPTS
 from billing.domain.stripe_outbox import WORK
 from billing.domain.stripe_work import worker
 from billing.models import FORGET_BOOKS
@@ -30,6 +32,11 @@ def sweep_fences() -> None:
 @shared_task(name=FORGET_BOOKS, audits="retention.applied")  # type: ignore[untyped-decorator]
 def forget_books() -> None:
     book_retention.forget_books()
+
+
+@shared_task(name=LATE_RECEIPTS, audits=unrecorded("the erasure that it goes on with has recorded it"))  # type: ignore[untyped-decorator]
+def forget_late_receipts() -> None:
+    late_receipts.forget_late_receipts()
 
 
 @shared_task(

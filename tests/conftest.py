@@ -11,6 +11,7 @@ redis_url       an empty Redis
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ from tests.services import postgres_server, redis_server
 if TYPE_CHECKING:
     from rbee_cli.up.postgres import Postgres
 
-settings.RBEE = read_env({"RBEE_SECRET_KEY": "5e" * 32})
+# Never the one of a colony on this machine. It goes when Python does.
+DATA_DIR = tempfile.TemporaryDirectory(prefix="rbee-test-data-")
+settings.RBEE = read_env({"RBEE_SECRET_KEY": "5e" * 32, "RBEE_DATA_DIR": DATA_DIR.name})
 settings.SECRET_KEY = "of the tests"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,15 +33,26 @@ def forget_subject(identity: Identity, hold: Hold) -> int:
     """What was used and charged stays in the books; whose it was does not, and neither do the bytes that the hive signed,
     in which it stands too. The table refuses every other change."""
     assert identity.tenant_id is not None, "a subject is somebody's"
+    return forget_events(identity.tenant_id, identity.subject, meanwhile=hold.renew)
+
+
+def forget_events(
+    tenant_id: UUID,
+    subject: str,
+    *,
+    asked_before: datetime | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> int:
     total = 0
     while True:
-        with tenant_tx(identity.tenant_id), connection.cursor() as cursor:
+        with tenant_tx(tenant_id), connection.cursor() as cursor:
             cursor.execute(
-                "SELECT rbee_forget_subject(%s, %s, %s)", [identity.tenant_id, identity.subject, AT_ONCE]
+                "SELECT rbee_forget_subject(%s, %s, %s, %s)",
+                [tenant_id, subject, asked_before or "infinity", AT_ONCE],
             )
             changed: int = cursor.fetchone()[0]
         total += changed
-        hold.renew()
+        meanwhile()
         if changed < AT_ONCE:
             return total
 

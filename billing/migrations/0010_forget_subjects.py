@@ -2,7 +2,7 @@ from django.db import migrations
 
 # Runs as its owner, the only one whom the table's trigger lets change it, and only while this runs.
 FORGET = """
-    CREATE FUNCTION rbee_forget_subject(of_tenant uuid, pseudonym text, at_most int) RETURNS int
+    CREATE FUNCTION rbee_forget_subject(of_tenant uuid, pseudonym text, asked_before timestamptz, at_most int) RETURNS int
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$
     DECLARE
@@ -15,7 +15,7 @@ FORGET = """
         UPDATE billing_usageevent SET subject = '', receipt = '', signature = ''
         WHERE (month, task_id) IN (
             SELECT month, task_id FROM billing_usageevent
-            WHERE tenant_id = of_tenant AND subject = pseudonym LIMIT at_most);
+            WHERE tenant_id = of_tenant AND subject = pseudonym AND admitted_at < asked_before LIMIT at_most);
         GET DIAGNOSTICS changed = ROW_COUNT;
         PERFORM set_config('rbee.forgets', '', true);
         RETURN changed;

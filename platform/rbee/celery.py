@@ -67,6 +67,10 @@ app.conf.update(
         "partitions": {"task": "gdpr.make_partitions", "schedule": crontab(hour="3", minute="17")},
         "retention": {"task": "gdpr.apply_retention", "schedule": crontab(hour="3", minute="47")},
         "books that are over": {"task": "billing.forget_books", "schedule": crontab(hour="3", minute="57")},
+        "receipts of who was erased": {
+            "task": "billing.forget_late_receipts",
+            "schedule": crontab(minute="52"),
+        },
         "months of the audit log": {
             "task": "gdpr.keep_audit_months",
             "schedule": crontab(hour="4", minute="37"),

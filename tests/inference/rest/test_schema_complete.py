@@ -20,7 +20,7 @@ METHODS = ("get", "post", "put", "patch", "delete")
 Operation = dict[str, Any]
 OTHER_KINDS = {
     "/pdf": "application/pdf",
-    "/content": "application/zip",
+    "/export/{request_id}/content": "application/zip",
     "/audit/checkpoint": "text/plain",
     "/audit/key": "text/plain",
 }
