@@ -20,6 +20,7 @@ import httpx
 import psutil
 
 from tests.migrated import begin_migrated
+from tests.prompt import run_rbee
 
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 180
@@ -123,16 +124,7 @@ class System:
         env = self.environment()
         if self.business:
             env["RBEE_API_KEY"] = self.operator_key
-        done = subprocess.run(
-            [*rbee(), *arguments],
-            env=env,
-            cwd=self.home,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        done = run_rbee(arguments, env=env, cwd=self.home, stdin=stdin, timeout_s=timeout_s)
         if check and done.returncode != 0:
             raise AssertionError(
                 f"rbee {' '.join(arguments)} exited {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rbee_cli.main import app
+from rbee_cli.catalog import COMMANDS, GROUPS, app_for, make_app
+
+WHOLE = make_app(COMMANDS, GROUPS)
 
 
 def run(*arguments: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -95,7 +97,7 @@ def test_every_command_has_help_with_an_example() -> None:
     commands += [["webhook", verb] for verb in ("create", "list", "show", "events", "test", "rotate", "pause", "resume",
                                                 "delete", "deliveries", "replay")]  # fmt: skip
     for command in commands:
-        done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
+        done = CliRunner().invoke(WHOLE, [*command, "--help"], env={"COLUMNS": "200"})
         assert done.exit_code == 0
         assert f"rbee {' '.join(command)}" in done.stdout.split("Example")[-1]
 
@@ -110,3 +112,14 @@ def test_group_without_a_command_shows_its_commands(tmp_path: Path, arguments: t
 def test_version_is_told_in_both_ways(tmp_path: Path) -> None:
     version = json.loads(run("version", "--json", home=tmp_path).stdout)["version"]
     assert run("version", home=tmp_path).stdout == f"rbee {version}\n"
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *GROUPS])
+def test_what_is_loaded_for_one_command_is_what_the_whole_says_of_it(name: str) -> None:
+    asked = ([name, "--help"], [name, "nothing", "more", "than", "any", "takes"])
+
+    for arguments in asked:
+        part, whole = (
+            CliRunner().invoke(app, arguments, prog_name="rbee") for app in (app_for(arguments), WHOLE)
+        )
+        assert (part.exit_code, part.output) == (whole.exit_code, whole.output)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl
+from rbee_cli.commands import audit_mail, audit_proofs
 
 app = typer.Typer(help="The audit log: who did what, and when.", no_args_is_help=True)
 
@@ -273,3 +274,7 @@ def _print_lines(rows: list[dict[str, Any]], *, as_json: bool) -> None:
             else "  ".join(shown(row[name]) for name in COLUMNS)
         )
         print(line, flush=True)
+
+
+audit_proofs.add_to(app)
+audit_mail.add_to(app)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from rbee_cli.arguments import ApiKey, AsJson, QueenUrl, names
-from rbee_cli.commands import books
+from rbee_cli.commands import billing_stripe, books
 from rbee_cli.commands.usage import money
 
 app = typer.Typer(help="How a tenant pays, what it has, and whether the books agree.", no_args_is_help=True)
@@ -341,3 +341,6 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
 def _amount(row: dict[str, Any], name: str) -> str:
     micros = int(row[name])
     return ("-" if micros < 0 else "") + money({"amount_micros": abs(micros), "currency": row["currency"]})
+
+
+billing_stripe.add_to(app)

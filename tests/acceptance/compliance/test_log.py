@@ -581,6 +581,7 @@ def until(is_so: Callable[[], bool], timeout_s: float) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.timeout(900)
 def test_an_entry_is_sequenced_and_published_in_two_seconds(
     committed_db: None, postgres: Postgres, tmp_path: Path
 ) -> None:

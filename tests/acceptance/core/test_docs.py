@@ -1,11 +1,13 @@
 """Every command and script in README and the docs is run as it stands there, placeholders apart."""
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -16,7 +18,8 @@ from rbee.env import VARIABLES
 from rbee_policy.asking import ask_admission, ask_routing
 from rbee_policy.language import admits, compile_policy, router_of
 from rbee_policy.world import defaults
-from tests.system import ROOT, System, rbee
+from tests.prompt import run_rbee
+from tests.system import ROOT, System
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "platform" / "docs").rglob("*.md"))]
 
@@ -109,15 +112,15 @@ def test_curl_in_readme_answers(home: System) -> None:
     assert output.rstrip().endswith("data: [DONE]")
 
 
-def test_every_command_named_in_text_exists() -> None:
+def test_every_command_named_in_text_exists(tmp_path: Path) -> None:
     word, named = "[a-z]+(?:-[a-z]+)*", set()
     for page in PAGES:
         named |= {
             found.strip() for found in re.findall(rf"`rbee ({word}(?: {word})?)[^`]*`", page.read_text())
         }
     for command in sorted(named):
-        done = subprocess.run(
-            [*rbee(), *command.split(), "--help"], capture_output=True, text=True, check=False
+        done = run_rbee(
+            [*command.split(), "--help"], env=dict(os.environ), cwd=tmp_path, stdin="", timeout_s=60
         )
         assert done.returncode == 0, f"rbee {command}: {done.stderr}"
 
