@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -34,27 +34,32 @@ def folder_of(request_id: UUID) -> Path:
 
 
 class Files:
-    """Exports, also of subjects of a tenant that goes, and of the tenant of a subject: they hold the subject too."""
+    """Exports, also of subjects of a tenant that goes, and of the tenant of a subject: they hold the subject too. One of a
+    tenant that is being made begins anew, without the subject."""
 
     name = "files"
 
     def erase(self, identity: Identity, hold: Hold) -> Erased:
         with colony_tx("exports of whoever is erased"):
-            made = list(_exports_of(identity))
-            ids = [request.id for request in made]
-            DataRequest.objects.filter(id__in=ids).update(
-                state=RequestState.EXPIRED, expires_at=timezone.now(), result={}, progress={}, lease_until=None,
-                fence=F("fence") + 1,  # whoever works on one finds that it lost it
-            )  # fmt: skip
-        gone = sum(remove_folder(request_id) for request_id in ids)
+            made = {request.id: _is_being_made_for(identity, request) for request in _exports_of(identity)}
+            # Whoever works on one finds that it lost it.
+            lost: dict[str, Any] = {"progress": {}, "lease_until": None, "fence": F("fence") + 1}
+            DataRequest.objects.filter(id__in=[each for each, again in made.items() if again]).update(
+                state=RequestState.QUEUED, step="", attempts=0, next_at=timezone.now(), **lost
+            )
+            DataRequest.objects.filter(id__in=[each for each, again in made.items() if not again]).update(
+                state=RequestState.EXPIRED, expires_at=timezone.now(), result={}, **lost
+            )
+        gone = sum(remove_folder(request_id) for request_id in made)
         return Erased({"exports": gone} if gone else {})
 
     def remains(self, identity: Identity, needles: Sequence[str]) -> list[str]:
         with colony_tx("exports of whoever is erased"):
+            since = _tables_erased_at(identity)
             return [
                 f"the export {request.id}"
                 for request in _exports_of(identity)
-                if folder_of(request.id).exists()
+                if folder_of(request.id).exists() and not _is_made_since(since, request)
             ]
 
 
@@ -134,6 +139,30 @@ def _exports_of(identity: Identity) -> Iterator[DataRequest]:
     if identity.whose is Whose.SUBJECT:
         wanted &= Q(subject=identity.subject) | Q(whose=Whose.TENANT.value)
     yield from DataRequest.objects.filter(wanted, kind=RequestKind.EXPORT)
+
+
+def _is_being_made_for(identity: Identity, request: DataRequest) -> bool:
+    """For the tenant of the subject that is erased."""
+    is_of_tenant = identity.whose is Whose.SUBJECT and request.whose == Whose.TENANT
+    return is_of_tenant and request.state in (RequestState.QUEUED, RequestState.RUNNING)
+
+
+def _is_made_since(tables_erased_at: float, request: DataRequest) -> bool:
+    """It holds nothing of the subject of whose tenant it is."""
+    began_at = request.next_at.timestamp()
+    return request.whose == Whose.TENANT and 0 < tables_erased_at <= began_at
+
+
+def _tables_erased_at(identity: Identity) -> float:
+    """Of the subject, whose erasure is verified; seconds since 1970. 0: it is somebody else's."""
+    if identity.whose is not Whose.SUBJECT:
+        return 0.0
+    erasure = DataRequest.objects.filter(
+        kind=RequestKind.ERASURE, state=RequestState.VERIFYING, whose=identity.whose, tenant_id=identity.tenant_id,
+        subject=identity.subject,
+    ).first()  # fmt: skip
+    done = erasure.progress.get("done", {}) if erasure else {}
+    return float(done.get("database", {}).get("at", 0))
 
 
 def _words(texts: Sequence[str]) -> list[bytes]:

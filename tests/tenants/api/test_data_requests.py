@@ -241,6 +241,30 @@ def test_dpo_erases_end_users_and_no_tenant() -> None:
     assert (found["state"], found["subject"] != "user-1") == ("erased", True)
 
 
+def test_tenants_export_begins_anew_when_one_of_its_end_users_is_erased() -> None:
+    project = make_project()
+    key = Api(make_key(project, scopes=["gdpr"])[1])
+    ready = gdpr(key, "post", "export", {"format": "json"}).json()["id"]
+    work_requests(60)
+    running = gdpr(key, "post", "export", {"format": "csv"}).json()["id"]
+    with colony_tx("tests"):
+        DataRequest.objects.filter(id=running).update(
+            state="running",
+            progress={"left": [], "rows": {}, "at": None},
+            lease_until=timezone.now() + timedelta(hours=1),
+        )
+    erasure = gdpr(key, "post", "delete", {"subject": "user-1", "confirm": "user-1"}).json()
+    over(erasure["id"])
+
+    work_requests(60)
+    work_requests(60)
+
+    assert gdpr(key, "get", f"delete/{erasure['id']}").json()["state"] == "erased"
+    assert gdpr(key, "get", f"export/{ready}").json()["state"] == "expired"
+    anew = gdpr(key, "get", f"export/{running}").json()
+    assert (anew["state"], anew["done"]["tenants.Project"]) == ("ready", 1)
+
+
 def test_operators_own_tenant_stays(operator: Api) -> None:
     assert gdpr(operator, "post", "delete", {"confirm": "operator"}).status_code == 409
 
