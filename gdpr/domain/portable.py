@@ -95,12 +95,12 @@ class Table:
     def page(self, after: Sequence[Any] | None) -> tuple[list[dict[str, Any]], list[Any] | None]:
         """The next rows after this key, and the key of the last one. In a scope."""
         composite = isinstance(self.model._meta.pk, models.CompositePrimaryKey)
-        rows = self.rows().order_by("pk")
-        if after is not None:
-            rows = rows.filter(pk__gt=tuple(after) if composite else after[0])
-        found = list(
-            rows.annotate(portable=JSONObject(**self._expressions())).values_list("portable", "pk")[:AT_ONCE]
-        )
+        rows = self.rows().order_by("pk").annotate(portable=JSONObject(**self._expressions()))
+        found: list[Any] = []
+        for beyond in self._beyond(after):
+            found += rows.filter(beyond).values_list("portable", "pk")[: AT_ONCE - len(found)]
+            if len(found) == AT_ONCE:
+                break
         if not found:
             return [], None
         last = found[-1][1]
@@ -109,6 +109,17 @@ class Table:
             for row, _ in found:
                 row[self.opener.name] = opened.get(row[self.opener.name])
         return [row for row, _ in found], [str(part) for part in (last if composite else [last])]
+
+    def _beyond(self, after: Sequence[Any] | None) -> Iterator[Q]:
+        """One after the other what comes after this key: within its month first. Each is a range of an index; of all in
+        one condition PostgreSQL makes a look at every row."""
+        if after is None:
+            yield Q()
+            return
+        names = [found.attname for found in self.model._meta.pk_fields]
+        for depth in reversed(range(len(names))):
+            same = dict(zip(names[:depth], after, strict=False))
+            yield Q(**same, **{f"{names[depth]}__gt": after[depth]})
 
     def _expressions(self) -> dict[str, Any]:
         return {self.key(name): self._expression(name) for name in self.columns}

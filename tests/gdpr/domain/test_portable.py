@@ -1,12 +1,15 @@
+from datetime import date
+
 import pytest
 from django.apps import apps
 
-from gdpr.domain import vault
+from gdpr.domain import portable, vault
 from gdpr.domain.portable import Table, schema_of, tables_of
 from gdpr.holding import Identity, Whose
 from gdpr.models import VaultItem
 from gdpr.scope import tenant_tx
-from tests.factories.tenants import make_tenant
+from tests.factories.billing import make_event, make_price
+from tests.factories.tenants import make_project, make_tenant
 
 pytestmark = pytest.mark.django_db
 SUBJECT = "ab" * 16
@@ -44,3 +47,22 @@ def test_every_opener_is_of_a_column_that_is_there() -> None:
 
     assert table.opener is not None
     assert apps.get_model(table.label)._meta.get_field(table.opener.column)
+
+
+def test_pages_are_all_rows_in_order_over_months(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portable, "AT_ONCE", 3)
+    project, other, price = make_project(), make_project(), make_price()
+    days = [date(2026, month, day) for month in (9, 10, 11) for day in (1, 7, 12, 28)]
+    made = [make_event(project, price, day).task_id for day in days]
+    make_event(other, price, days[5])
+    identity = Identity(Whose.TENANT, tenant_id=project.tenant_id)
+    table = next(table for table in tables_of(identity) if table.label == "billing.UsageEvent")
+
+    with tenant_tx(project.tenant_id):
+        pages, after = [], None
+        while (page := table.page(after))[0]:
+            pages.append([row["task_id"] for row in page[0]])
+            after = page[1]
+
+    assert [len(page) for page in pages] == [3, 3, 3, 3]
+    assert [task for page in pages for task in page] == [str(task_id) for task_id in made]
