@@ -36,6 +36,7 @@ AT_ONCE: Final = 1000
 CHUNK: Final = 1024 * 1024
 MANIFEST_BYTES_MAX: Final = 4 * 1024 * 1024
 LINE_BYTES_MAX: Final = 16 * 1024 * 1024
+SLICE_S: Final = 5.0  # at least, once a table is read where it stood
 
 
 class BadArchive(ValueError):
@@ -150,8 +151,12 @@ def work(hold: Hold, until: float) -> None:
 def _read_table(hold: Hold, archive: zipfile.ZipFile, table: Table, until: float) -> bool:
     progress = hold.progress
     total = progress["totals"][table.label]
-    _make_months(archive, table)
+    if progress["at"] == 0:
+        _make_months(hold, archive, table)
+    begun = False
     for rows in _pages(archive, table, skip=progress["at"]):
+        if not begun:  # what was read before had to be passed over, which takes its time
+            begun, until = True, max(until, time.monotonic() + SLICE_S)
         before = progress["at"]
         try:
             with colony_tx("an import writes"):
@@ -238,13 +243,14 @@ def _nothing(found: Any) -> Any:
     return default if isinstance(default, str | int | bool | dict | list) else ""
 
 
-def _make_months(archive: zipfile.ZipFile, table: Table) -> None:
+def _make_months(hold: Hold, archive: zipfile.ZipFile, table: Table) -> None:
     """Partitions of the months that it has."""
     if "month" not in table.columns:
         return
     months: set[str] = set()
     for page in _pages(archive, table, skip=0):
         months.update(row["month"] for row in page)
+        hold.renew()
     with connection.cursor() as cursor:
         for month in sorted(months):
             cursor.execute("SELECT rbee_make_partitions(%s, %s)", [date.fromisoformat(month)] * 2)
