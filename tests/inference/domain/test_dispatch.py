@@ -365,7 +365,7 @@ async def test_an_error_in_the_middle_follows_what_came_before(lane: Lane) -> No
     assert await anext(pieces) == b"half"
     failure = await failure_of(anext(pieces))
     assert (failure.status, failure.message) == (599, "The engine died.")
-    assert lane.is_idle()
+    await lane.until(lane.is_idle)
 
 
 @pytest.mark.parametrize(
