@@ -73,7 +73,8 @@ class _Server:
                 self._write({**asked, "id": number})
             is_over = running.ended.wait(timeout_s)
             if not is_over:
-                os.killpg(running.pid, signal.SIGKILL)
+                if running.pid:  # 0 would be the group of whoever asks
+                    os.killpg(running.pid, signal.SIGKILL)
                 running.ended.wait(10)
             output, errors = (file.read_text() for file in files[1:])
         if not is_over:
